@@ -1,0 +1,208 @@
+"""The notebooks as pages of the book, through the processors that `nbdev-docs` uses.
+
+`docs/conf.py` writes the pages; `python docs/pages.py` writes README.md, and with `-` it prints it."""
+import ast, os, re, shutil, sys
+from base64 import b64decode
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from fastcore.docments import DocmentTbl
+from fastcore.foundation import L
+from fastcore.nbio import mk_cell, read_nb, write_nb
+from fastcore.xtras import working_directory
+from nbdev.config import get_config, nbpath2html
+from nbdev.doclinks import nbglob, patch_name
+from nbdev.processors import FilterDefaults, add_fold, exec_show_docs, insert_warning, mv_exports, rm_export
+from nbdev.showdoc import BasicMarkdownRenderer
+from PIL import Image
+
+cfg = get_config(Path(__file__).parent)
+root,nbs = cfg.config_path,cfg.nbs_path
+texts = ["CONTRIBUTING.md", "CHANGELOG.md"] # Beside the notebooks, pages of the book too
+last = ["tutorials", "benchmarks"] # Folders without a number follow those with one
+
+def order(f):
+    "Sorts notebooks as they are read: the front page, the first floor, the numbered folders, the others"
+    folder,nm = f.relative_to(nbs).parent.as_posix(),f.name
+    return nm!=cfg.readme_nb, last.index(folder) if folder in last else -1, folder, nm
+
+def chapters():
+    "Address of each page, without suffix -> its notebook, in reading order"
+    return {nbpath2html(f.relative_to(nbs)).with_suffix("").as_posix():f for f in sorted(nbglob(nbs, as_path=True), key=order)}
+
+def slug(page, name=""):
+    "Where links to the symbol `name` on a page lead"
+    return re.sub(r"[^a-z0-9]+", "-", f"{page}-{name}".lower()).strip("-")
+
+class ExecDocs(exec_show_docs):
+    "Run what `show_doc` needs, and keep the symbols rather than what it prints"
+    def __call__(self, cell):
+        super().__call__(cell)
+        m = re.search(r"^show_doc\(([\w.]+)", cell.source or "", re.M)
+        if m: cell.sym = BasicMarkdownRenderer(eval(m[1], self.k.user_ns))
+    def end(self): self.k.close() # Widgets' state is left out, so that no page asks another host for a script
+
+class BookProcs(FilterDefaults):
+    "nbdev's processors, but exported code stays where the notebook explains it"
+    def base_procs(self):
+        res = [o for o in super().base_procs() if o not in (rm_export, add_fold, mv_exports, insert_warning)]
+        return [ExecDocs if o is exec_show_docs else o for o in res]
+
+def relink(
+    md:str, # Markdown
+    at:Path, # Folder that its links start from
+    to, # Called with a file inside the project and the part after #; the new link, or None to leave it
+):
+    "Change the links to files of the project"
+    def f(m):
+        path = Path(os.path.normpath(at/m[1])) if m[1] else None
+        new = to(path, m[2][1:]) if path and path.is_relative_to(root) else None
+        return f"]({new})" if new else m[0]
+    return re.sub(r"\]\(([^)\s#:]*)(#[^)\s]*|)\)", f, md)
+
+class Book:
+    "All pages, and where the symbols are that they explain"
+    def __init__(self):
+        self.chapters,self.symbols,self.pages = chapters(),{},{}
+        self.address = {f:nm for nm,f in self.chapters.items()}|{root/o:Path(o).stem.lower() for o in texts}
+        for nm,f in self.chapters.items(): self.pages[nm] = self.page(nm, f)
+
+    def page(self, nm, fn):
+        "The notebook `fn` with a title, the exported code under headings and without what is hidden"
+        nb = read_nb(fn)
+        with working_directory(root): BookProcs()(nb)
+        fm,mod = getattr(nb, "frontmatter_", {}),module(nb)
+        where = f"Notebook `{fn.relative_to(root).as_posix()}`"+(f", module <a href=\"{source(nm, mod)}\"><code>{mod}</code></a>" if mod else "")
+        head = mk_cell(f"# {fm.get('title', fn.stem)}\n\n{{.lead}}\n{fm.get('description', '')}\n\n{{.where}}\n{where}", "markdown")
+        nb.cells = [head]+[o for c in groups(nb.cells) for o in self.cells(nm, mod, *c)]
+        nb.metadata.pop("widgets", None)
+        return nb
+
+    def cells(self, nm, mod, c, docs):
+        "What the cell `c` becomes, with the `show_doc` cells that nbdev put after it"
+        dirs,body = c.directives_,re.sub(r"^#\|.*\n?", "", c.source, flags=re.M).strip()
+        if c.cell_type=="raw" or "hide" in dirs: return []
+        if c.cell_type=="markdown": return [mk_cell(body, "markdown")]
+        if hasattr(c, "sym"): c,docs,body = mk_cell(""),[c],""
+        heads,tables = [self.heading(nm, mod, o.sym) for o in docs],[table(o.sym) for o in docs]
+        c.outputs = [o for o in c.get("outputs", []) if o.get("name")!="stderr"]
+        if body and only_imports(body): return [mk_cell(folded("Imports", f"```python\n{body}\n```"), "markdown")]
+        tags = ["exported"]*("export" in dirs)+["remove-input"]*("echo" in dirs)
+        c.source,c.metadata = body,{"tags": tags}
+        if w := figure_width(c): c.metadata["mystnb"] = {"image": {"width": f"{w}px"}}
+        return [mk_cell(o, "markdown") for o in heads]+([c] if body else [])+[mk_cell(o, "markdown") for o in tables if o]
+
+    def heading(self, nm, mod, doc):
+        "Heading of a symbol that links lead to, with the way to its source"
+        line = lines(mod).get(doc.nm)
+        key = slug(nm, doc.nm)
+        while key in self.symbols: key += "-2" # `McNemar` and `mcnemar`
+        self.symbols[key] = mod,doc.nm,doc.docs.split("\n\n")[0]
+        src = f'\n<div class="source"><a href="{source(nm, mod)}#L-{line}">source</a></div>\n' if line else ""
+        return f"({key})=\n### `{doc.nm}`\n{src}"
+
+    def link(self, at, path, part):
+        "Where the page `at` finds a file of the project; `/page.html#symbol` is a link that nbdev made"
+        if path in self.address: return os.path.relpath(self.address[path], Path(at).parent)+(".md" if path.suffix==".md" else ".ipynb")+(f"#{part}" if part else "")
+        if path.is_relative_to(nbs) or not path.exists(): return
+        return f"{cfg.git_url}/blob/{cfg.branch}/{path.relative_to(root).as_posix()}"
+
+    def symbol(self, page, name):
+        "Link to a symbol, to its class if the symbol has no heading of its own, else to the page"
+        return next((f"#{o}" for o in (slug(page, name), slug(page, name.rpartition(".")[0])) if o in self.symbols), f"/{page}.ipynb")
+
+    def links(self, md, at, start):
+        "`md` with the links of a page of the book"
+        base = re.escape(cfg.doc_host+cfg.doc_baseurl.rstrip("/"))
+        md = re.sub(rf"\]\({base}/([\w/]+)\.html#([^)]+)\)", lambda m: f"]({self.symbol(m[1], m[2])})", md)
+        md = re.sub(r"^(:::+) *\{\.callout-(\w+).*\}", r"\1{\2}", md, flags=re.M) # Quarto's callouts
+        return relink(md, start, lambda path,part: self.link(at, path, part))
+
+    def names(self):
+        "A page that lists the symbols by module"
+        mods = {}
+        for key,(mod,nm,doc) in self.symbols.items(): mods.setdefault(mod, []).append(f"| [`{nm}`](#{key}) | {' '.join(doc.split())} |")
+        return "# Names\n\n{.lead}\nEvery public name, with the page that explains it\n"+"".join(
+            f"\n## {mod}\n\n| | |\n|---|---|\n"+"\n".join(rows)+"\n" for mod,rows in mods.items())
+
+    def toc(self):
+        "Tables of contents, one for each folder"
+        parts = {}
+        for nm in self.chapters:
+            if nm!="index": parts.setdefault(nm.rpartition("/")[0], []).append(nm)
+        parts = {re.sub(r"^\d+_", "", k).capitalize() or "Foundation":v for k,v in parts.items()}|{"Reference": ["names", *(Path(o).stem.lower() for o in texts)]}
+        return "## Chapters\n\n"+"\n\n".join(f"```{{toctree}}\n:caption: {k}\n:maxdepth: 1\n\n"+"\n".join(v)+"\n```" for k,v in parts.items())
+
+    def write(self, dest:Path):
+        "Write all pages and the pictures into the empty folder `dest`"
+        self.pages["index"].cells.append(mk_cell(self.toc(), "markdown"))
+        for nm,nb in self.pages.items():
+            for c in nb.cells:
+                if c.cell_type=="markdown": c.source = self.links(c.source, nm, self.chapters[nm].parent)
+            (dest/nm).parent.mkdir(parents=True, exist_ok=True)
+            write_nb(nb, dest/f"{nm}.ipynb")
+        for o in texts: (dest/o.lower()).write_text(self.links((root/o).read_text(encoding="utf-8"), "index", root), encoding="utf-8")
+        (dest/"names.md").write_text(self.names(), encoding="utf-8")
+        for d in nbs.rglob("images"): shutil.copytree(d, dest/d.relative_to(nbs), dirs_exist_ok=True)
+
+def module(nb):
+    "Full name of the module that a notebook makes, or None"
+    exp = next((c.directives_["default_exp"] for c in nb.cells if "default_exp" in getattr(c, "directives_", {})), None)
+    return f"{cfg.lib_name}.{exp.strip()}" if exp else None
+
+@lru_cache
+def lines(mod):
+    "Where the symbols of a module begin"
+    defs = [o for o in ast.parse(modules()[mod].read_text(encoding="utf-8")).body if isinstance(o, (ast.FunctionDef, ast.ClassDef))] if mod in modules() else []
+    return {nm:o.lineno for o in defs for nm in L(patch_name(o))}
+
+def source(page, mod): return f"{'../'*page.count('/')}source/{mod}.html"
+
+def only_imports(src):
+    "Does the code do nothing but import?"
+    try: body = ast.parse(src).body
+    except SyntaxError: return False
+    return all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body)
+
+def groups(cells):
+    "Each cell with the `show_doc` cells that nbdev put after it, in the order of the definitions"
+    res = []
+    for c in cells:
+        if getattr(c, "has_sd", False) and res: res[-1][1].insert(0, c)
+        else: res.append((c, []))
+    return res
+
+def figure_width(c):
+    "Width that shows a figure of Matplotlib in the size it was drawn for, in pixels of the page, or None"
+    for o in c.outputs:
+        if "image/png" not in o.get("data", {}): continue
+        im = Image.open(BytesIO(b64decode("".join(o.data["image/png"]))))
+        if "Software" in im.info and "dpi" in im.info: return round(im.width/im.info["dpi"][0]*96)
+
+def folded(title, md): return f"<details><summary>{title}</summary>\n\n{md}\n\n</details>"
+
+def table(doc):
+    "The parameters of a symbol, folded"
+    try: md = str(DocmentTbl(doc.sym))
+    except (TypeError, ValueError): md = ""
+    return folded("Parameters", md) if md else ""
+
+def modules():
+    "Name -> file of each module, for the pages that show the source"
+    return {".".join(f.relative_to(root).with_suffix("").parts):f for f in sorted(cfg.lib_path.rglob("*.py")) if f.name[0]!="_"}
+
+def readme():
+    "The front page for those who see the repository first"
+    def to(path, part): return path.relative_to(root).as_posix()+(f"#{part}" if part else "")
+    def text(c):
+        if c.cell_type!="markdown": return f"```python\n{c.source.strip()}\n```"
+        return relink(re.sub(r"\[(`[^`]+`)\]\(/[^)]*\)", r"\1", c.source.strip()), nbs, to)
+    def printed(c): return ["".join(o.get("text") or o.data.get("text/plain", "")).strip() for o in c.get("outputs", []) if o.output_type!="error"]
+    res = []
+    for c in read_nb(nbs/cfg.readme_nb).cells:
+        if c.source.strip() and not c.source.startswith("#|"): res += [text(c)]+[f"```\n{o}\n```" for o in printed(c) if o]
+    return "\n\n".join(res)+"\n"
+
+if __name__=="__main__":
+    if "-" in sys.argv: sys.stdout.write(readme())
+    else: (root/"README.md").write_text(readme(), encoding="utf-8")

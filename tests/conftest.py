@@ -1,0 +1,70 @@
+"What the tests share: the flags of the notebooks' cells, long runs that are kept, and a table of the slowest notebooks"
+import hashlib, os, shutil
+from collections import Counter
+from pathlib import Path
+import hypothesis, pytest
+
+root = Path(__file__).resolve().parent.parent
+cache = root/".cache"
+os.environ["IN_TEST"] = "1" # Progress bars are silent, as under `nbdev-test`
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(cache/"hypothesis")
+hypothesis.settings.register_profile("book", deadline=None, derandomize=True) # A busy machine or an unlucky draw is no failure
+hypothesis.settings.load_profile("book")
+
+def pytest_addoption(parser):
+    parser.addoption("--flags", default="", help="flagged cells to run that are skipped otherwise, such as 'slow cuda'")
+
+def pytest_configure(config):
+    for o in ("slow: takes minutes", "cuda: needs a GPU"): config.addinivalue_line("markers", o)
+
+def pytest_collection_modifyitems(config, items):
+    "`@pytest.mark.slow` is to a test what `#| slow` is to a cell"
+    off = {"slow", "cuda"}-set(config.getoption("--flags").split())
+    for o in items:
+        for m in off & {m.name for m in o.iter_markers()}: o.add_marker(pytest.mark.skip(reason=m))
+
+def pytest_terminal_summary(terminalreporter):
+    "Seconds for each of the slowest notebooks, so that a page that grows slow is seen"
+    secs = Counter()
+    for o in (o for reps in terminalreporter.stats.values() for o in reps if getattr(o, "when", "")=="call"):
+        for k,v in o.user_properties: secs[v] += o.duration*(k=="notebook")
+    if secs: terminalreporter.section("slowest notebooks")
+    for nm,s in secs.most_common(8): terminalreporter.write_line(f"{s:7.1f} s  {nm}")
+
+def code_hash():
+    "Changes whenever a line of the library does"
+    h = hashlib.sha256()
+    for f in sorted((root/"soccerkd").rglob("*.py")): h.update(f.relative_to(root).as_posix().encode()+b"\0"+f.read_bytes())
+    return h.hexdigest()[:16]
+
+def cached_run(
+    name:str, # What is made, such as "small_teacher"
+    make, # Called with an empty folder to fill, unless this very code has filled one before
+)->Path: # The filled folder, below `.cache`
+    "A folder that takes long to make; made again when the library changes, or when making it was interrupted"
+    path = cache/f"{name}-{code_hash()}"
+    done = path/".done"
+    if done.exists(): return path
+    for old in cache.glob(f"{name}-*"): shutil.rmtree(old)
+    path.mkdir(parents=True)
+    make(path)
+    done.touch()
+    return path
+
+@pytest.fixture(scope="session")
+def small_teacher():
+    "Folder of a run that `load_run` opens: a small teacher and, in `clips`, what it was trained on"
+    def make(path):
+        from soccerkd.all import ClipDataLoaders, make_clips, save_run, teacher_learner
+        dls = ClipDataLoaders.from_folder(make_clips(path/"clips", per_class=16, seed=0), n_frames=4, size=32, bs=8, seed=0)
+        learn = teacher_learner(dls, "tam_resnet18", weights=None)
+        learn.fit_one_cycle(2, 4e-3)
+        save_run(learn, path)
+    return cached_run("small_teacher", make)
+
+@pytest.fixture
+def script(monkeypatch):
+    "Environment of a program that a test starts: a user's, not a test's"
+    env = {k:v for k,v in os.environ.items() if k not in ("IN_TEST", "PYTHONPATH", "MPLBACKEND")}
+    return dict(env=env, check=True, capture_output=True, text=True)

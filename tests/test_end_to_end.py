@@ -1,0 +1,38 @@
+"Whole programs, as a user starts them: the command line on a run folder, and a demonstration that is killed"
+import json, signal, subprocess, sys, time
+import pytest
+from conftest import root
+
+def soccerkd(*args, **kw): return subprocess.run([sys.executable, "-c", "import sys; from soccerkd.deploy.cli import main; sys.exit(main())", *map(str, args)], cwd=root, **kw)
+
+def test_evaluate_a_run(small_teacher, script):
+    "A run folder and a folder of clips in, scores as JSON out"
+    m = json.loads(soccerkd("evaluate", small_teacher, small_teacher/"clips"/"test", "--json", **script).stdout.splitlines()[-1])
+    assert m["n"]==8 and 0<=m["interval"][0]<=m["clip_accuracy"]<=m["interval"][1]<=1
+
+def test_predict_in_python(small_teacher):
+    "A Learner from the run folder answers for one file, with probabilities that sum to one"
+    from soccerkd.all import load_run
+    learn = load_run(small_teacher, device="cpu")
+    label,idx,probs = learn.predict(next((small_teacher/"clips"/"test"/"kick").glob("*.mp4")))
+    assert label==learn.dls.vocab[int(idx)] and abs(float(probs.sum())-1)<1e-4
+
+def test_one_sentence(tmp_path, script):
+    "What can't work says why, without a traceback, and says so to the shell"
+    done = soccerkd("evaluate", tmp_path, tmp_path, **{**script, "check":False})
+    assert done.returncode==1 and "Traceback" not in done.stderr and str(tmp_path) in done.stderr
+
+@pytest.mark.slow
+def test_killed_demo_goes_on(tmp_path, script):
+    "Killed while it trains, the demonstration keeps what is finished and ends with the same weights as one that was left alone"
+    args = ["demo", "--per-class", 8, "--epochs", 1, "--device", "cpu", "--out"]
+    cmd = [sys.executable, "-c", "import sys; from soccerkd.deploy.cli import main; sys.exit(main())", *map(str, args), str(tmp_path/"a")]
+    p = subprocess.Popen(cmd, cwd=root, env=script["env"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (tmp_path/"a"/"teacher"/"config.json").exists() and p.poll() is None: time.sleep(.2)
+    assert p.poll() is None, "it ended before it could be killed"
+    p.send_signal(signal.SIGKILL); p.wait()
+    assert not (tmp_path/"a"/"report.html").exists()
+    for o in ("a", "b"): soccerkd(*args, tmp_path/o, **script)
+    for role in ("teacher", "student_alone", "student_kd"):
+        a,b = (json.loads((tmp_path/o/role/"config.json").read_text())["weights_sha256"] for o in ("a", "b"))
+        assert a==b, role

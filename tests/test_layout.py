@@ -1,0 +1,69 @@
+"The floors of the house: a room imports only from floors below its own"
+import ast, json, re
+from collections import Counter
+import pytest
+from conftest import root
+
+FLOORS = [["core"], ["video"], ["data", "models"], ["distill"], ["evaluate"], ["spot", "pose", "pitch"], ["deploy"], ["all"]]
+floor = {room:i for i,rooms in enumerate(FLOORS) for room in rooms}
+modules = sorted(o for o in (root/"soccerkd").rglob("*.py") if not o.name.startswith("_"))
+pages = sorted(o for o in (root/"nbs").rglob("*.ipynb") if not any(p[0] in "._" for p in o.relative_to(root/"nbs").parts))
+
+def name(o): return o.relative_to(root).as_posix()
+def room(o): return o.relative_to(root/"soccerkd").with_suffix("").parts[0]
+
+def imports(tree, path=root/"soccerkd"/"core.py"):
+    "Dotted names that `tree`, the code of `path`, imports, within functions too; `from a import b` gives `a.b`"
+    for n in ast.walk(tree):
+        if isinstance(n, ast.Import): yield from (o.name for o in n.names)
+        if isinstance(n, ast.ImportFrom): # nbdev writes imports of siblings with dots
+            here = path.relative_to(root).parts[:-n.level] if n.level else ()
+            yield from (".".join([*here, *filter(None, [n.module]), o.name]) for o in n.names)
+
+def code(nb):
+    "Syntax trees of the code cells of a notebook, without those that hold magics"
+    for c in json.loads(nb.read_text(encoding="utf-8"))["cells"]:
+        src = "".join(c["source"])
+        if c["cell_type"]=="code" and not re.search(r"^\s*[%!]", src, re.M): yield ast.parse(src)
+
+@pytest.mark.parametrize("path", modules, ids=name)
+def test_floor(path):
+    used = imports(ast.parse(path.read_text(encoding="utf-8")), path)
+    rooms = {o.split(".")[1] for o in used if o.startswith("soccerkd.")} - {room(path), "__version__"}
+    assert not [o for o in rooms if floor[o]>=floor[room(path)]]
+
+# What a notebook user does not name: the inside of the decoders, of the synthetic world and of a fast convolution
+inside = set("video.index video.backends video.stamp data.pitch data.players data.look data.render models.speed".split())
+
+def test_all():
+    "`from soccerkd.all import *` brings every module but those of the inside and the commands"
+    used = {o.removeprefix("soccerkd.").removesuffix(".*") for o in imports(ast.parse((root/"soccerkd"/"all.py").read_text(encoding="utf-8")))}
+    mods = {".".join(o.relative_to(root/"soccerkd").with_suffix("").parts) for o in modules if room(o) not in ("all", "deploy")}
+    assert mods-used==inside
+
+def test_floors_can_fail():
+    "A lesson that imports a model from the data room would be found"
+    used = list(imports(ast.parse("def f():\n    from ..models.tam import TAM"), root/"soccerkd"/"data"/"clips.py"))
+    assert used==["soccerkd.models.tam.TAM"] and floor["models"]>=floor["data"]
+
+def test_numbers():
+    "A number stands for one page in its folder, and no two pages get one address"
+    for d in {o.parent for o in pages}:
+        nums = Counter(m[0] for o in d.iterdir() if (m := re.match(r"\d+[a-z]?", o.name)))
+        assert not [k for k,v in nums.items() if v>1], f"numbers used twice in {name(d)}"
+    urls = Counter((o.parent, re.sub(r"^\d+[a-zA-Z0-9]*_", "", o.name.lower())) for o in pages)
+    assert max(urls.values())==1
+
+@pytest.mark.parametrize("path", pages, ids=name)
+def test_page(path):
+    """A page exports to the room it lies in; tutorials and benchmarks export nothing and use no private name.
+    A cell of the page that imports does nothing else: the book runs it, but not the cells before it."""
+    for t in code(path): assert len({isinstance(o, (ast.Import, ast.ImportFrom)) for o in t.body})<2, f"imports and code in one cell:\n{ast.unparse(t)}"
+    src = path.read_text(encoding="utf-8")
+    exp = re.search(r"#\| *default_exp +([\w.]+)", src)
+    folder = re.sub(r"^\d+_", "", path.relative_to(root/"nbs").parts[0])
+    if exp: assert exp[1].split(".")[0]==re.sub(r"\.ipynb$", "", folder)
+    if folder in ("tutorials", "benchmarks"):
+        assert not exp
+        used = [o.split(".") for t in code(path) for o in imports(t) if o.startswith("soccerkd")]
+        assert not [o for o in used if any(p.startswith("_") and p!="__version__" for p in o)]
