@@ -18,6 +18,8 @@ from soccerkd.models.video import *
 from soccerkd.models.zoo import *
 from soccerkd.distill.losses import *
 from soccerkd.distill.callback import *
+from soccerkd.distill.more_losses import *
+from soccerkd.distill.features import *
 from soccerkd.distill.learner import *
 from soccerkd.distill.runs import *
 from soccerkd.evaluate.metrics import *

@@ -19,7 +19,7 @@ from ..evaluate.recipe import Recipe, roles, run_recipe
 # %% auto #0
 __all__ = ['note', 'demo_recipe', 'demo', 'demo_picture', 'print_results']
 
-# %% ../../nbs/06_deploy/00_demo.ipynb #76a32023
+# %% ../../nbs/06_deploy/00_demo.ipynb #c4c36837
 def demo_recipe(
     full:bool=False, # The large version
     seed:int=0, # For clips, weights and batches
@@ -27,7 +27,7 @@ def demo_recipe(
 )->tuple[Recipe,dict]: # The recipe, and the settings of the loaders
     "What the demonstration trains"
     if full: r,data = Recipe("tam_resnet50", "tam_resnet18", teacher_epochs=40, student_epochs=30, lr=1e-3, seed=seed),dict(n_frames=8, size=112, bs=16)
-    else: r,data = Recipe("tam_resnet34", "tam_resnet18", teacher_epochs=8, student_epochs=8, lr=1e-3, seed=seed, options=dict(dropout=0.)),dict(n_frames=8, size=48, bs=8, scale=(.85,1.), colour=.3)
+    else: r,data = Recipe("tam_resnet34", "tam_resnet18", teacher_epochs=11, student_epochs=6, lr=1e-3, seed=seed, options=dict(dropout=0.)),dict(n_frames=8, size=48, bs=8, scale=(.85,1.), colour=.3)
     if epochs is not None: r.teacher_epochs,r.student_epochs = max(round(epochs*r.teacher_epochs/r.student_epochs), 1),epochs
     return r, dict(**data, seed=seed)
 

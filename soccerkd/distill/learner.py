@@ -76,7 +76,7 @@ def teacher_learner(
 # %% ../../nbs/04_distill/02_learner.ipynb #301c8a0c
 def _one_group(model): return [list(model.parameters())]
 
-# %% ../../nbs/04_distill/02_learner.ipynb #57cefacb
+# %% ../../nbs/04_distill/02_learner.ipynb #b67e05ec
 @delegates(teacher_learner)
 def distill_learner(
     dls, # `ClipDataLoaders`, or any `DataLoaders` with a `vocab`
@@ -84,7 +84,9 @@ def distill_learner(
     teacher=None, # Module, or Learner whose model is used; None trains on the labels alone
     alpha=.5, # Weight of the teacher's term, 0 to 1, or a function of training progress; the labels get 1-alpha
     temperature=4., # Softens both sides
-    loss=soft_target, # Called with (student logits, teacher logits, temperature=...)
+    loss=soft_target, # Called with (student logits, teacher logits, temperature=...), and with target=... if it has such a parameter
+    trust=None, # Function from teacher logits `[B,K]` to `[B]` in 0 to 1, such as `certainty`: `alpha` is multiplied by it, clip by clip
+    unlabelled=None, # A loader of further clips, for the teacher's term alone
     variant:str="ours", # `ours`; `faithful` takes the divergence's mean over classes as well, as the authors' code does
     **kwargs,
 )->Learner:
@@ -92,7 +94,7 @@ def distill_learner(
     if variant not in ("ours", "faithful"): raise SoccerKDError.of(f"variant={variant!r}", "is not known", "use 'ours' or 'faithful'")
     learn = teacher_learner(dls, model, **kwargs)
     if teacher is None: return learn
-    return learn.distill_from(teacher, alpha, temperature, partial_mean(loss) if variant=="faithful" else loss)
+    return learn.distill_from(teacher, alpha, temperature, loss=partial_mean(loss) if variant=="faithful" else loss, trust=trust, unlabelled=unlabelled)
 
 # %% ../../nbs/04_distill/02_learner.ipynb #cfe1d79c
 def partial_mean(

@@ -20,7 +20,8 @@ from .report import *
 from ..models.speed import keep_memory
 
 # %% auto #0
-__all__ = ['roles', 'Recipe', 'new_learner', 'settings_of', 'train_role', 'run_recipe', 'metrics_of', 'over_recipe_seeds']
+__all__ = ['roles', 'Recipe', 'new_learner', 'settings_of', 'train_role', 'judge', 'run_recipe', 'metrics_of',
+           'over_recipe_seeds']
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #6880ede5
 @dataclass
@@ -97,7 +98,24 @@ def _plain(o):
     if isinstance(o, dict): return {str(k):_plain(v) for k,v in o.items()}
     return [_plain(v) for v in o] if isinstance(o, (list, tuple)) else o
 
-# %% ../../nbs/05_evaluate/04_recipe.ipynb #c71ca1bc
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #605d9a0a
+def judge(
+    learn:Learner, # From `train_role`
+    path, # Its run folder
+    split:str="test", # Set to evaluate on
+)->Report:
+    "The report of a finished network, from its folder if it is there"
+    file,sha = Path(path)/f"{split}.npz",read_json(Path(path)/"config.json")["weights_sha256"]
+    if file.exists():
+        try:
+            if (kept := load_report(file)).get("weights_sha256")==sha: return kept
+        except SoccerKDError: pass # Torn, so asked for again
+    report = evaluate(learn, split)
+    report["weights_sha256"] = sha
+    report.save(file)
+    return report
+
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #6f39f5c4
 def run_recipe(
     dls, # `ClipDataLoaders`
     recipe:Recipe, # What to train
@@ -108,7 +126,7 @@ def run_recipe(
     "Train teacher, student alone and student with teacher; evaluate each once"
     out,learners = Path(out),{}
     for role in roles: learners[role] = train_role(recipe, role, dls, out/role, learners.get("teacher"), quiet)
-    reports = {role:evaluate(learn, split) for role,learn in learners.items()}
+    reports = {role:judge(learn, out/role, split) for role,learn in learners.items()}
     write_json(out/"metrics.json", metrics_of(reports, recipe))
     return reports
 
