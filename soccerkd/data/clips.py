@@ -22,7 +22,8 @@ from ..video.reader import open_video
 from ..video.sampling import segment_times
 
 # %% auto #0
-__all__ = ['square', 'DecodeClip', 'decode_all', 'bytes_needed', 'ClipDL', 'clip_tfms', 'ClipBlock', 'ClipDataLoaders']
+__all__ = ['square', 'DecodeClip', 'decode_all', 'bytes_needed', 'balanced_order', 'ClipDL', 'clip_tfms', 'ClipBlock',
+           'ClipDataLoaders']
 
 # %% ../../nbs/02_data/06_clips.ipynb #918bd33e
 def square(
@@ -117,9 +118,24 @@ def bytes_needed(
     "Bytes of memory that `n` decoded clips take"
     return n*decode.n_frames*decode.slots*decode.size**2*3
 
-# %% ../../nbs/02_data/06_clips.ipynb #ab776fef
+# %% ../../nbs/02_data/06_clips.ipynb #752dc940
+def balanced_order(
+    labels, # Class number of each clip
+    rng:random.Random, # Who draws
+)->list[int]: # Indices, as many as labels
+    "An order of clips in which every class comes equally often"
+    pools = {k:[i for i,y in enumerate(labels) if y==k] for k in sorted(set(labels))}
+    def draw(pool, n): return [i for _ in range(-(-n//len(pool))) for i in rng.sample(pool, len(pool))][:n]
+    share,rest = divmod(len(labels), len(pools))
+    extra = set(rng.sample(sorted(pools), rest))
+    res = [i for k,pool in pools.items() for i in draw(pool, share+(k in extra))]
+    return rng.sample(res, len(res))
+
+# %% ../../nbs/02_data/06_clips.ipynb #67d7a34f
 class ClipDL(TfmdDL):
     "A `TfmdDL` whose batches of clips carry their times"
+    balance = None # Class number of each clip: every class is then drawn equally often
+    def shuffle_fn(self, idxs): return super().shuffle_fn(idxs) if self.balance is None else balanced_order(self.balance, self.rng)
     def create_batch(self, b):
         res = super().create_batch(b)
         if isinstance(res, (tuple, list)) and isinstance(res[0], TensorClip) and all(o[0].times is not None for o in b):
@@ -168,17 +184,18 @@ def show_results(self:ClipDL,
     ys,ps = [[self.vocab[int(i)] for i in o] for o in (b[1], out)]
     return _strips(b[0], [f"{y}, predicted {p}" for y,p in zip(ys, ps)], max_n, ["#1b7837" if y==p else "#b2182b" for y,p in zip(ys, ps)])
 
-# %% ../../nbs/02_data/06_clips.ipynb #d8580ef1
+# %% ../../nbs/02_data/06_clips.ipynb #5539feb8
 def clip_tfms(
     size:int, # Side of what the network sees, in pixels
     slots:int=3, # See `TimeJitter`
-    augment:bool=True, # Random crop, mirroring and colour in training
+    augment=True, # Random crop, mirroring and colour in training: True, False, or `v1` or `v2` for the crops of `MultiScaleCropClip`
     scale=(.6,1.), # See `RandomResizedCropClip`
     flip:float=.5, # Probability of mirroring
     colour:float=1., # Strength of the change of colour, 0 for none
 )->list: # Batch transforms
     "The transforms of a batch: time, bytes to float, crop and mirror, colour"
-    crop = RandomResizedCropClip(size, scale=scale, flip=flip) if augment else RandomResizedCropClip(size, scale=(1.,1.), ratio=(1.,1.), flip=0.)
+    if isinstance(augment, str): crop = MultiScaleCropClip(size, augment, flip=flip)
+    else: crop = RandomResizedCropClip(size, scale=scale, flip=flip) if augment else RandomResizedCropClip(size, scale=(1.,1.), ratio=(1.,1.), flip=0.)
     res = [TimeJitter(slots), ClipToFloat(), crop]
     return res+[ColourClip(.2*colour, .25*colour, .3*colour)] if augment and colour else res
 
@@ -202,7 +219,7 @@ class ClipDataLoaders(DataLoaders):
     "Loaders of clips. `bad`: what could not be read; `test_clips`: held back; `table`: which clip is where; `config`: how to make them again"
     bad,test_clips,table,config = None,(),None,None
 
-# %% ../../nbs/02_data/06_clips.ipynb #35f5d0c9
+# %% ../../nbs/02_data/06_clips.ipynb #99a54534
 @patch(cls_method=True)
 @delegates(clip_tfms)
 def from_clips(cls:ClipDataLoaders,
@@ -223,6 +240,7 @@ def from_clips(cls:ClipDataLoaders,
     backend:str="auto", # See `open_video`
     fps:float|None=None, # Rate of frame folders, frames per second
     path=".", # Where a `Learner` writes
+    balanced:bool=False, # Draw every class equally often in training, see `balanced_order`
     **kwargs,
 )->ClipDataLoaders:
     "Loaders from lists of clips; every clip is read once, here"
@@ -239,8 +257,9 @@ def from_clips(cls:ClipDataLoaders,
     dls = db.dataloaders([*train, *valid], path=path, bs=min(bs, len(train)), num_workers=(0 if keep else 2) if num_workers is None else num_workers,
         device=pick_device(device))
     dls = cls(*dls.loaders, path=path, device=dls.device)
+    if balanced: dls.train.balance = [vocab.index(c.label) for c in train]
     dls.bad,dls.test_clips,dls.table = bad,list(test),split_table(train=train, valid=valid, test=test)
-    dls.config = dict(vocab=vocab, n_frames=n_frames, size=size, bs=bs, seed=seed, slots=slots, fit=fit, backend=backend, fps=fps, **kwargs)
+    dls.config = dict(vocab=vocab, n_frames=n_frames, size=size, bs=bs, seed=seed, slots=slots, fit=fit, backend=backend, fps=fps, balanced=balanced, **kwargs)
     return dls.reseed(seed)
 
 # %% ../../nbs/02_data/06_clips.ipynb #fb2a9f23

@@ -15,8 +15,8 @@ from fastai.vision.augment import RandTransform
 from fasttransform import Transform, DisplayedTransform
 
 # %% auto #0
-__all__ = ['TensorClip', 'plain', 'like', 'strip', 'show_strip', 'TimeJitter', 'ClipToFloat', 'crop_boxes', 'affine_clip',
-           'RandomResizedCropClip', 'ColourClip']
+__all__ = ['crop_places', 'TensorClip', 'plain', 'like', 'strip', 'show_strip', 'TimeJitter', 'ClipToFloat', 'crop_boxes',
+           'affine_clip', 'RandomResizedCropClip', 'MultiScaleCropClip', 'ColourClip']
 
 # %% ../../nbs/02_data/05_transforms.ipynb #77d9c880
 class TensorClip(TensorBase):
@@ -154,6 +154,37 @@ class RandomResizedCropClip(Transform):
         (h,w),(sh,sw) = x.shape[-2:],self.size
         if h>=sh and w>=sw: return x[...,(h-sh)//2:(h-sh)//2+sh,(w-sw)//2:(w-sw)//2+sw]
         return affine_clip(x, torch.tensor([[0.,0,1,1]]).repeat(len(x),1), self.size)
+
+# %% ../../nbs/02_data/05_transforms.ipynb #c68db500
+class MultiScaleCropClip(RandomResizedCropClip):
+    "The multi-scale crops of TAM's authors, with mirroring: one draw per clip; the middle of the frame in validation"
+    def __init__(self,
+        size, # Side of the square result
+        version:str="v1", # `v1` or `v2`
+        scales=(1.,.875,.75,.66), # Shares of the short side, for v1
+        short=(256,320), # Short side for an input of 224, least and most, for v2
+        flip:float=.5, # Probability of mirroring left and right
+    ):
+        super().__init__(size, flip=flip)
+        if version not in ("v1", "v2"): raise ValueError(f"version={version!r} is not known, use 'v1' or 'v2'")
+        self.version,self.scales,self.short = version,scales,short
+    def _random(self, x):
+        boxes = (self._fixed if self.version=="v1" else self._anywhere)(x)
+        boxes[:,2] *= 1-2*(torch.rand(len(x))<self.flip).float()
+        return affine_clip(x, boxes, self.size)
+    def _fixed(self, x):
+        (h,w),n = x.shape[-2:],len(x)
+        sides = torch.tensor([self.size[0] if abs(int(min(h, w)*s)-self.size[0])<3 else int(min(h, w)*s) for s in self.scales], dtype=torch.float)
+        pairs = torch.tensor([(i, j) for i in range(len(sides)) for j in range(len(sides)) if abs(i-j)<2])
+        cw,ch = sides[pairs[torch.randint(len(pairs), (n,))]].unbind(1)
+        fx,fy = torch.tensor(crop_places)[torch.randint(len(crop_places), (n,))].unbind(1)
+        return torch.stack([(1-cw/w)*fx, (1-ch/h)*fy, cw/w, ch/h], 1)
+    def _anywhere(self, x):
+        (h,w),n = x.shape[-2:],len(x)
+        side = 224*min(h, w)/torch.randint(self.short[0], self.short[1]+1, (n,))
+        fx,fy = (torch.rand(2, n)*2-1).unbind(0)
+        return torch.stack([(1-side/w)*fx, (1-side/h)*fy, side/w, side/h], 1)
+crop_places = [(x, y) for x in (-1.,0.,1.) for y in (-1.,0.,1.)]+[(x, y) for x in (-.5,.5) for y in (-.5,.5)]
 
 # %% ../../nbs/02_data/05_transforms.ipynb #9c1dac42
 class ColourClip(Transform):
