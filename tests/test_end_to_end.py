@@ -23,12 +23,13 @@ def test_one_sentence(tmp_path, script):
     assert done.returncode==1 and "Traceback" not in done.stderr and str(tmp_path) in done.stderr
 
 @pytest.mark.slow
-def test_killed_demo_goes_on(tmp_path, script):
+@pytest.mark.parametrize("when", ["teacher/checkpoint.pt", "teacher/config.json", "student_alone/checkpoint.pt"])
+def test_killed_demo_goes_on(tmp_path, script, when):
     "Killed while it trains, the demonstration keeps what is finished and ends with the same weights as one that was left alone"
-    args = ["demo", "--per-class", 8, "--epochs", 1, "--device", "cpu", "--out"]
+    args = ["demo", "--per-class", 8, "--epochs", 2, "--device", "cpu", "--out"]
     cmd = [sys.executable, "-c", "import sys; from soccerkd.deploy.cli import main; sys.exit(main())", *map(str, args), str(tmp_path/"a")]
     p = subprocess.Popen(cmd, cwd=root, env=script["env"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (tmp_path/"a"/"teacher"/"config.json").exists() and p.poll() is None: time.sleep(.2)
+    while not (tmp_path/"a"/when).exists() and p.poll() is None: time.sleep(.2)
     assert p.poll() is None, "it ended before it could be killed"
     p.send_signal(signal.SIGKILL); p.wait()
     assert not (tmp_path/"a"/"report.html").exists()
