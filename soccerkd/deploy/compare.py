@@ -76,7 +76,7 @@ def frozen_control(
     z[:,clf.classes_] = clf.predict_log_proba(xv).clip(-30)
     return z
 
-# %% ../../nbs/06_deploy/02_compare.ipynb #f07113ef
+# %% ../../nbs/06_deploy/02_compare.ipynb #d1445e32
 controls = dict(frozen="frozen features", **roles)
 def compare_on(
     clips:list[Clip], # With labels and groups
@@ -96,7 +96,7 @@ def compare_on(
         if frozen: found.setdefault("frozen", []).append(_one(dls, frozen_control(dls, *frozen)))
         for role,r in run_recipe(dls, recipe, out/f"fold{i}", split="valid", quiet=quiet).items(): found.setdefault(role, []).append((r.logits, r.labels, r.ids))
     reports = {k:_joined(found[k], vocab) for k in controls if k in found}
-    write_json(out/"counts.json", {k:dict(right=int(r.right.sum()), n=r["n"], confusion=r["confusion"], recipe=asdict(recipe)) for k,r in reports.items()})
+    write_json(out/"counts.json", {k:dict(right=int(r.right.sum()), n=r["n"], vocab=vocab, confusion=r["confusion"], recipe=asdict(recipe)) for k,r in reports.items()})
     return reports
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #ead7cd64

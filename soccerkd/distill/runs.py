@@ -80,11 +80,15 @@ def load_run(
     learn.record,learn.run_path = config["record"],path
     return learn
 
-# %% ../../nbs/04_distill/03_runs.ipynb #d034ac18
+# %% ../../nbs/04_distill/03_runs.ipynb #1b6ee3cd
 @patch
-def count_test_look(self:Learner)->int: # Looks so far, this one included
+def count_test_look(self:Learner,
+    again:bool=False, # Is a second look meant?
+)->int: # Looks so far, this one included
     "Note that the test set was looked at, in the run folder too if there is one"
     if not hasattr(self, "record"): self.record = {}
+    if (n := self.record.get("test_looks", 0)) and not again:
+        raise SoccerKDError.of("the test set", f"was looked at before ({n} time{'s'*(n>1)})", "choose by the validation set; if a second look is meant, say again=True and report it")
     self.record["test_looks"] = self.record.get("test_looks", 0)+1
     file = getattr(self, "run_path", None) and self.run_path/"config.json"
     if file and file.exists(): write_json(file, {**read_json(file), "record":self.record})

@@ -99,7 +99,7 @@ def _plain(o):
     if isinstance(o, dict): return {str(k):_plain(v) for k,v in o.items()}
     return [_plain(v) for v in o] if isinstance(o, (list, tuple)) else o
 
-# %% ../../nbs/05_evaluate/04_recipe.ipynb #605d9a0a
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #de001480
 def judge(
     learn:Learner, # From `train_role`
     path, # Its run folder
@@ -111,7 +111,7 @@ def judge(
         try:
             if (kept := load_report(file)).get("weights_sha256")==sha: return kept
         except SoccerKDError: pass # Torn, so asked for again
-    report = evaluate(learn, split)
+    report = evaluate(learn, split, again=True) # Asked again only where the kept answers are torn
     report["weights_sha256"] = sha
     report.save(file)
     return report

@@ -76,16 +76,17 @@ def report_of(
     res.confusion,res.logits,res.labels = conf,z,np.asarray(labels)
     return res
 
-# %% ../../nbs/05_evaluate/03_report.ipynb #cdce6099
+# %% ../../nbs/05_evaluate/03_report.ipynb #f78f4a32
 def evaluate(
     learn:Learner, # Any Learner on clips
     dl=None, # A loader with labels; the validation set by default, "test" for the clips held back
     timing:bool=True, # Measure milliseconds per clip
+    again:bool=False, # Allow a further look at the test set
 )->Report:
-    "Scores of a network; a look at the test set is counted in the run record"
+    "Scores of a network; a look at the test set is counted in the run record, and a second one refused unless `again`"
     name = dl if isinstance(dl, str) else "valid" if dl is None else "given"
     if isinstance(dl, str) and dl not in ("test", "valid"): raise SoccerKDError.of(f"dl={dl!r}", "is not known", "use 'test', 'valid' or a loader")
-    looks = learn.count_test_look() if dl=="test" else learn.record.get("test_looks", 0) if hasattr(learn, "record") else 0
+    looks = learn.count_test_look(again) if dl=="test" else learn.record.get("test_looks", 0) if hasattr(learn, "record") else 0
     dl = learn.dls.heldout() if dl=="test" else learn.dls.valid if dl in (None, "valid") else dl
     z,y,frames = answers(learn, dl)
     items = list(getattr(dl.dataset, "items", []))

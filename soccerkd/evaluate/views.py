@@ -54,15 +54,16 @@ def view_answers(
         for m in was: m.training = True
     return torch.cat(out).numpy(), torch.cat(ys).numpy()
 
-# %% ../../nbs/05_evaluate/06_views.ipynb #bfb98c1a
+# %% ../../nbs/05_evaluate/06_views.ipynb #bffc830c
 def evaluate_views(
     learn:Learner, # From `teacher_learner`, `distill_learner` or `load_run`
     dl=None, # A loader with labels; the validation set by default, "test" for the clips held back
     n_clips:int=3, # Moments of each clip
     n_crops:int=3, # Crops of each moment
+    again:bool=False, # Allow a further look at the test set
 )->Report: # `views` and `view_accuracy`, each view on its own, beside the usual keys
     "Scores of the mean logits over the views; a look at the test set is counted"
-    if dl=="test": learn.count_test_look()
+    if dl=="test": learn.count_test_look(again)
     name = dl if isinstance(dl, str) else "valid" if dl is None else "given"
     dl = learn.dls.heldout() if name=="test" else learn.dls.valid if name=="valid" else dl
     z,y = view_answers(learn, dl, n_clips, n_crops)
