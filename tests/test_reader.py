@@ -1,5 +1,5 @@
 "Every backend, every container: the frame that was asked for, another backend with its reason, or one sentence"
-import gc, logging, multiprocessing, os, pickle
+import gc, logging, multiprocessing, os, pickle, subprocess, sys
 from pathlib import Path
 import av, numpy as np, pandas as pd, pytest
 from PIL import Image
@@ -222,6 +222,53 @@ def test_memory_and_handles_stay_flat(film, backend):
     before = cycle(1)
     after = cycle(400)
     assert after[1]==before[1] and after[0]-before[0]<30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["pyav", "decord"])
+def test_ten_thousand_cycles(film, backend):
+    "Twenty times as often, and still flat"
+    def resident(): return int(Path("/proc/self/statm").read_text().split()[1])*os.sysconf("SC_PAGE_SIZE")/2**20
+    path,used = film("closed.mp4", **ways["closed.mp4"]),[]
+    for i in range(10_000):
+        with open_video(path, backend) as v: v.get([i%90])
+        if i in (499, 9_999): gc.collect(); used.append((resident(), open_files()))
+    assert used[1][1]==used[0][1] and used[1][0]-used[0][0]<60
+
+
+@pytest.fixture(scope="module")
+def ten_minutes(tmp_path_factory):
+    "A 720p film of ten minutes: ten seconds, sixty times"
+    folder = tmp_path_factory.mktemp("ten")
+    short = stamped_video(folder/"short.mp4", n=250, size=(1280, 720), options=dict(g="50", bf="2", preset="ultrafast"))
+    with av.open(str(folder/"long.mp4"), "w") as out:
+        for rep in range(60):
+            with av.open(str(short)) as part:
+                stream = part.streams.video[0]
+                if not rep: to = out.add_stream_from_template(stream)
+                for p in part.demux(stream):
+                    if p.dts is None: continue
+                    shift = rep*int(10/stream.time_base)
+                    p.pts,p.dts,p.stream = p.pts+shift,p.dts+shift,to
+                    out.mux(p)
+    return folder/"long.mp4"
+
+@pytest.mark.parametrize("backend", ["pyav", "auto"])
+def test_idle_reader_of_ten_minutes_is_small(ten_minutes, backend):
+    "An open reader that has given some frames holds less than 300 MB; decord alone keeps growing"
+    code = """if True:
+        import os, sys, time
+        from pathlib import Path
+        from soccerkd.video.reader import open_video
+        def resident(): return int(Path("/proc/self/statm").read_text().split()[1])*os.sysconf("SC_PAGE_SIZE")/2**20
+        before = resident()
+        v = open_video(sys.argv[1], sys.argv[2])
+        for i in (0, 7000, 14999, 20): v.get([i])
+        time.sleep(3)
+        print(len(v), resident()-before)"""
+    done = subprocess.run([sys.executable, "-c", code, str(ten_minutes), backend], capture_output=True, text=True, check=True)
+    n,mb = done.stdout.split()
+    assert int(n)==15_000 and float(mb)<300, done.stdout
 
 
 def test_handles_are_let_go_on_errors(film, tmp_path):
