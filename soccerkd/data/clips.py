@@ -42,7 +42,7 @@ def square(
     res[:,(side-h)//2:(side-h)//2+h,(side-w)//2:(side-w)//2+w] = frames
     return torch.nn.functional.interpolate(res.permute(0,3,1,2), size=(size,size), mode="bilinear", antialias=True).permute(0,2,3,1)
 
-# %% ../../nbs/02_data/06_clips.ipynb #6d0fa2d6
+# %% ../../nbs/02_data/06_clips.ipynb #9546d581
 class DecodeClip(Transform):
     "A `Clip`, a path or frames to a `TensorClip` uint8 `[3,T,H,W]` with its times; keeps what it decoded if `memory` is a dict"
     def __init__(self,
@@ -59,7 +59,7 @@ class DecodeClip(Transform):
     def encodes(self, o):
         if isinstance(o, TensorClip): return o
         if not isinstance(o, Clip): o = Clip(o)
-        key = (str(o.path), o.start, o.end)
+        key = o.key
         if self.memory and key in self.memory: frames,times = self.memory[key]
         else: frames,times = self.decode_clip(o)
         return like(TensorClip(torch.zeros(1)), frames.permute(3,0,1,2), times)
@@ -89,7 +89,7 @@ def _short_side(fr, size):
     to = [round(o*size/min(h, w)) for o in (h, w)]
     return torch.nn.functional.interpolate(fr.permute(0,3,1,2), size=to, mode="bilinear", antialias=True).permute(0,2,3,1)
 
-# %% ../../nbs/02_data/06_clips.ipynb #40e9e413
+# %% ../../nbs/02_data/06_clips.ipynb #8b95ed7b
 def decode_all(
     decode:DecodeClip, # Its `memory` is filled if `keep`
     clips:list[Clip], # What to read
@@ -98,7 +98,7 @@ def decode_all(
 )->pd.DataFrame: # Columns `id`, `path`, `reason`: what can't be read
     "Decode every clip once; list the bad ones"
     def one(c):
-        key = (str(c.path), c.start, c.end)
+        key = c.key
         if decode.memory and key in decode.memory: return key,None,""
         try: return key,decode.decode_clip(c),""
         except (SoccerKDError, OSError, ValueError) as e: return key,None,str(e)

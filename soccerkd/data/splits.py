@@ -18,7 +18,7 @@ from ..video.scan import video_suffixes
 __all__ = ['image_suffixes', 'Clip', 'is_clip', 'class_folders', 'clip_groups', 'clips_from_folder', 'clips_from_df', 'find_file',
            'frame_span', 'clips_from_labels_csv', 'grouped_split', 'check_leak', 'split_table', 'split_hash']
 
-# %% ../../nbs/02_data/04_splits.ipynb #0a2dbbd9
+# %% ../../nbs/02_data/04_splits.ipynb #85d1e3f5
 @dataclass(frozen=True, eq=False)
 class Clip:
     "A stretch of a video with a label"
@@ -33,6 +33,10 @@ class Clip:
         if not isinstance(self.path, (str, Path)): return f"frames@{self.start:.2f}"
         p,cut = Path(self.path),"" if self.end is None and not self.start else f"@{self.start:.2f}-{self.end or float('inf'):.2f}"
         return f"{p.parent.name}/{p.stem}{cut}"
+    @property
+    def key(self)->tuple:
+        "What tells this stretch from all others in this process; frames in memory are told by their content"
+        return (str(self.path) if isinstance(self.path, (str, Path)) else hash(np.asarray(self.path).tobytes()), self.start, self.end)
 
 # %% ../../nbs/02_data/04_splits.ipynb #8677a0dd
 image_suffixes = {".jpg", ".jpeg", ".png"}
@@ -153,7 +157,7 @@ def grouped_split(
     train,valid = next(folds.split(clips, labels, groups))
     return train.tolist(), valid.tolist()
 
-# %% ../../nbs/02_data/04_splits.ipynb #a69f98d2
+# %% ../../nbs/02_data/04_splits.ipynb #07047a48
 def check_leak(
     **splits, # Name to list of clips: `train=..., valid=...`
 ):
@@ -161,9 +165,9 @@ def check_leak(
     seen = {}
     for name,clips in splits.items():
         for c in clips:
-            for key in (("group", c.group), ("clip", str(c.path), c.start)):
+            for key in (("group", c.group), ("clip", *c.key[:2])):
                 if seen.setdefault(key, name)!=name:
-                    raise SoccerKDError.of(f"{key[0]} {key[1]}", f"is in {seen[key]} and in {name}", "split by group, so that nothing is learned and tested in one place")
+                    raise SoccerKDError.of(f"{key[0]} {c.group if key[0]=='group' else c.id}", f"is in {seen[key]} and in {name}", "split by group, so that nothing is learned and tested in one place")
 
 # %% ../../nbs/02_data/04_splits.ipynb #819fad81
 def split_table(
