@@ -199,7 +199,7 @@ def clip_tfms(
     res = [TimeJitter(slots), ClipToFloat(), crop]
     return res+[ColourClip(.2*colour, .25*colour, .3*colour)] if augment and colour else res
 
-# %% ../../nbs/02_data/06_clips.ipynb #8d6b3d7c
+# %% ../../nbs/02_data/06_clips.ipynb #a10b4ec7
 @delegates(clip_tfms)
 def ClipBlock(
     n_frames:int=8, # Frames per clip
@@ -208,10 +208,11 @@ def ClipBlock(
     fit:str="crop", # `crop` or `pad`, see `square`
     backend:str="auto", # See `open_video`
     fps:float|None=None, # Rate of frame folders, frames per second
+    margin:float=1.125, # Side that is decoded, as a multiple of `size`: room for crops
     **kwargs,
 )->TransformBlock:
     "fastai block for clips: decoding per item, the rest per batch"
-    decode = DecodeClip(n_frames, round(size*1.125), slots, fit, backend, fps)
+    decode = DecodeClip(n_frames, round(size*margin), slots, fit, backend, fps)
     return TransformBlock(type_tfms=[decode], batch_tfms=clip_tfms(size, slots, **kwargs), dl_type=ClipDL)
 
 # %% ../../nbs/02_data/06_clips.ipynb #1a80af01
@@ -219,7 +220,7 @@ class ClipDataLoaders(DataLoaders):
     "Loaders of clips. `bad`: what could not be read; `test_clips`: held back; `table`: which clip is where; `config`: how to make them again"
     bad,test_clips,table,config = None,(),None,None
 
-# %% ../../nbs/02_data/06_clips.ipynb #99a54534
+# %% ../../nbs/02_data/06_clips.ipynb #b24ecfc9
 @patch(cls_method=True)
 @delegates(clip_tfms)
 def from_clips(cls:ClipDataLoaders,
@@ -241,11 +242,12 @@ def from_clips(cls:ClipDataLoaders,
     fps:float|None=None, # Rate of frame folders, frames per second
     path=".", # Where a `Learner` writes
     balanced:bool=False, # Draw every class equally often in training, see `balanced_order`
+    margin:float=1.125, # Side that is decoded, as a multiple of `size`: room for crops
     **kwargs,
 )->ClipDataLoaders:
     "Loaders from lists of clips; every clip is read once, here"
     check_leak(train=train, valid=valid, test=test)
-    block = ClipBlock(n_frames, size, slots, fit, backend, fps, **kwargs)
+    block = ClipBlock(n_frames, size, slots, fit, backend, fps, margin, **kwargs)
     decode = block.type_tfms[0]
     if keep=="auto": keep = bytes_needed(decode, len(train)+len(valid))<2e9
     bad = decode_all(decode, [*train, *valid, *test], keep)
@@ -259,7 +261,7 @@ def from_clips(cls:ClipDataLoaders,
     dls = cls(*dls.loaders, path=path, device=dls.device)
     if balanced: dls.train.balance = [vocab.index(c.label) for c in train]
     dls.bad,dls.test_clips,dls.table = bad,list(test),split_table(train=train, valid=valid, test=test)
-    dls.config = dict(vocab=vocab, n_frames=n_frames, size=size, bs=bs, seed=seed, slots=slots, fit=fit, backend=backend, fps=fps, balanced=balanced, **kwargs)
+    dls.config = dict(vocab=vocab, n_frames=n_frames, size=size, bs=bs, seed=seed, slots=slots, fit=fit, backend=backend, fps=fps, balanced=balanced, margin=margin, **kwargs)
     return dls.reseed(seed)
 
 # %% ../../nbs/02_data/06_clips.ipynb #fb2a9f23
@@ -367,13 +369,13 @@ def heldout(self:ClipDataLoaders)->ClipDL:
     if not self.test_clips: raise SoccerKDError.of("the test set", "is empty", "put clips into a folder `test` or rows of the split `test` into the table")
     return self.test_dl(list(self.test_clips), with_labels=True, num_workers=0)
 
-# %% ../../nbs/02_data/06_clips.ipynb #6686c755
+# %% ../../nbs/02_data/06_clips.ipynb #d7963736
 @patch(cls_method=True)
 def blank(cls:ClipDataLoaders,
     config:dict, # `dls.config` of the loaders that the network was trained with
     device=None, # See `pick_device`
 )->ClipDataLoaders:
     "Loaders without clips"
-    side,config = round(config["size"]*1.125),dict(config)
+    side,config = round(config["size"]*config.get("margin", 1.125)),dict(config)
     clips = [Clip(torch.zeros(2, side, side, 3, dtype=torch.uint8), start=float(i), label=config["vocab"][0], group=str(i)) for i in range(2)]
     return cls.from_clips(clips[:1], clips[1:], device=device, keep=False, num_workers=0, **config)
