@@ -24,7 +24,7 @@ from ..video.reader import open_video
 __all__ = ['single_frames', 'frame_loaders', 'EpochRate', 'cosine_rate', 'step_rate', 'KeepGradients', 'faithful_teacher',
            'faithful_student', 'batch_mean_accuracy', 'faithful_scores']
 
-# %% ../../nbs/04_distill/07_faithful.ipynb #98cefa34
+# %% ../../nbs/04_distill/07_faithful.ipynb #d0ce541c
 def single_frames(
     clips:list[Clip], # Labelled clips
     size:int=224, # Side of what the network sees; the short side is resized to 8/7 of it first
@@ -33,7 +33,7 @@ def single_frames(
     "Every frame of every clip as a clip of one frame"
     short,res = round(size*256/224),[]
     for c in track(clips, desc="reading frames"):
-        folder = {"fps":fps} if c.path.is_dir() else {}
+        folder = {"fps":fps} if Path(c.path).is_dir() else {}
         with open_video(c.path, resize=short, **folder) as v:
             idx = [i for i,t in enumerate(v.times) if t>=c.start-1e-6 and (c.end is None or t<c.end-1e-6)]
             frames = v.get(idx)

@@ -57,7 +57,7 @@ class FeatureDistill(DistillCallback):
         self.project,self.projections = feature_loss is hint_loss if project is None else project,nn.ModuleDict()
         if not callable(weight): value_at(weight, 0., "weight", 0., 1e9)
 
-# %% ../../nbs/04_distill/05_features.ipynb #34a0ba4e
+# %% ../../nbs/04_distill/05_features.ipynb #7acff1a0
 def _last_stage(model, whose):
     "Name of the last stage of a network's body"
     if not isinstance(model, ClipNet): raise SoccerKDError.of(f"the {whose}", "has no known stages", "name the layers with pairs=[(student layer, teacher layer)]")
@@ -66,6 +66,8 @@ def _last_stage(model, whose):
 def _frames(f):
     "Feature maps `[N,C,H,W]`; the frames of `[B,C,T,H,W]` one below the other"
     return f.permute(0, 2, 1, 3, 4).flatten(0, 1) if f.ndim==5 else f
+
+def _projection(n, to, maps): return nn.Conv2d(n, to, 1, bias=False) if maps else nn.Linear(n, to, bias=False)
 
 # %% ../../nbs/04_distill/05_features.ipynb #ed008479
 @patch
@@ -85,7 +87,13 @@ def answer(self:FeatureDistill,
         self.theirs = tap(teacher, self.layers.itemgot(1).unique())
         return teacher(*self.xb)
 
-# %% ../../nbs/04_distill/05_features.ipynb #721d1015
+# %% ../../nbs/04_distill/05_features.ipynb #78b5198d
+@patch
+def train_projections(self:FeatureDistill):
+    "Give the projections to the optimiser, once to each new one"
+    last = self.learn.opt.param_lists[-1]
+    last.extend(p for p in self.projections.parameters() if not any(p is o for o in last))
+
 @patch
 def projected(self:FeatureDistill,
     f:Tensor, # Student's features `[N,C,...]`
@@ -97,10 +105,8 @@ def projected(self:FeatureDistill,
     if key not in self.projections:
         with torch.random.fork_rng(devices=[]): # The student's own draws stay what they were
             torch.manual_seed(0)
-            self.projections[key] = (nn.Conv2d(f.shape[1], channels, 1, bias=False) if f.ndim==4 else nn.Linear(f.shape[1], channels, bias=False)).to(f.device)
-    new = list(self.projections[key].parameters())
-    last = self.learn.opt.param_lists[-1]
-    if not any(p is new[0] for p in last): last.extend(new) # In each new optimiser
+            self.projections[key] = _projection(f.shape[1], channels, f.ndim==4).to(f.device)
+    self.train_projections()
     return self.projections[key](f.float())
 
 # %% ../../nbs/04_distill/05_features.ipynb #d3b87645
@@ -116,6 +122,23 @@ def after_loss(self:FeatureDistill):
     self.learn.loss_grad = self.learn.loss_grad+value_at(self.weight, self.pct_train, "weight", 0., 1e9)*self.feature
     self.learn.loss = self.learn.loss_grad.detach().clone()
     self.feature,self.ours,self.theirs = self.feature.detach(),None,None
+
+# %% ../../nbs/04_distill/05_features.ipynb #1dbb031c
+@patch
+def state_dict(self:FeatureDistill)->dict:
+    "The projections' weights"
+    return self.projections.state_dict()
+
+@patch
+def load_state_dict(self:FeatureDistill,
+    state:dict, # From `state_dict`
+):
+    "Make the projections as they were"
+    for k,w in state.items():
+        key = k.removesuffix(".weight")
+        self.projections[key] = _projection(w.shape[1], w.shape[0], w.ndim==4).to(self.dls.device)
+        self.projections[key].weight.data.copy_(w)
+    self.train_projections()
 
 # %% ../../nbs/04_distill/05_features.ipynb #83705a20
 @patch

@@ -25,11 +25,13 @@ from ..models.zoo import create_model, freeze_backbone, model_groups
 # %% auto #0
 __all__ = ['adamw', 'LossScale', 'teacher_learner', 'distill_learner', 'partial_mean']
 
-# %% ../../nbs/04_distill/02_learner.ipynb #3851b2cd
+# %% ../../nbs/04_distill/02_learner.ipynb #72950d80
 class LossScale(MixedPrecision):
     "fastai's `MixedPrecision` without autocast, which the model does itself: scales the loss, skips steps whose gradients overflow"
     def before_fit(self):
         self.autocast,self.learn.scaler,self.scales = nullcontext(),GradScaler(self.dls.device.type, **self.kwargs),L()
+    def state_dict(self)->dict: return self.learn.scaler.state_dict()
+    def load_state_dict(self, state): self.learn.scaler.load_state_dict(state)
 
 # %% ../../nbs/04_distill/02_learner.ipynb #24cb6638
 @patch

@@ -94,7 +94,7 @@ def count_test_look(self:Learner,
     if file and file.exists(): write_json(file, {**read_json(file), "record":self.record})
     return self.record["test_looks"]
 
-# %% ../../nbs/04_distill/03_runs.ipynb #496ccda0
+# %% ../../nbs/04_distill/03_runs.ipynb #0882df8c
 def _generators(dls):
     "State of all that draws random numbers, as plain values and tensors"
     np_state = np.random.get_state()
@@ -109,6 +109,8 @@ def _set_generators(dls, s):
     if s["cuda"] and torch.cuda.is_available(): torch.cuda.set_rng_state_all(s["cuda"])
 
 def _plain(o): return list(map(_plain, o)) if isinstance(o, tuple) else o
+
+def _stateful(learn): return {type(o).__name__:o for o in learn.cbs if hasattr(type(o), "state_dict")} # Of the class: a callback hands unknown names on to the model
 
 def _safe(o):
     "Without NumPy's numbers and subclasses of Tensor, which PyTorch's safe loader refuses"
@@ -134,13 +136,14 @@ class Checkpoint(Callback):
     @property
     def epochs_done(self)->int: return self.kept["epochs_done"] if self.kept else 0
 
-# %% ../../nbs/04_distill/03_runs.ipynb #9a228e00
+# %% ../../nbs/04_distill/03_runs.ipynb #648d1fb6
 @patch
 def before_train(self:Checkpoint):
     "In the first epoch that is not skipped: everything as it was"
     if self.kept is None: return
     if self.learn.epoch!=self.epochs_done: raise SoccerKDError.of(self.path, f"holds {self.epochs_done} epochs, the training starts at {self.learn.epoch}", "fit with start_epoch=checkpoint.epochs_done")
     self.learn.model.load_state_dict(self.kept["model"])
+    for k,o in _stateful(self.learn).items(): o.load_state_dict(self.kept["callbacks"][k]) # First, since one may add parameters to the optimiser
     self.learn.opt.load_state_dict(self.kept["opt"])
     rec,self.kept = self.kept,None
     _set_generators(self.dls, rec["generators"])
@@ -152,6 +155,6 @@ def after_epoch(self:Checkpoint):
     "Write the state"
     if self.kept is not None: return # A skipped epoch
     state = dict(settings=self.settings, epochs_done=self.epoch+1, model=self.learn.model.state_dict(), opt=_safe(self.learn.opt.state_dict()), generators=_generators(self.dls),
-        values=[[float(v) for v in o] for o in self.recorder.values], smooth=[self.recorder.smooth_loss.count, float(self.recorder.smooth_loss.val)])
+        callbacks={k:_safe(o.state_dict()) for k,o in _stateful(self.learn).items()}, values=[[float(v) for v in o] for o in self.recorder.values], smooth=[self.recorder.smooth_loss.count, float(self.recorder.smooth_loss.val)])
     self.path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(self.path) as tmp: torch.save(state, tmp)
