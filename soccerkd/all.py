@@ -33,3 +33,5 @@ from soccerkd.evaluate.report import *
 from soccerkd.evaluate.views import *
 from soccerkd.evaluate.recipe import *
 from soccerkd.evaluate.html import *
+from soccerkd.deploy.compare import *
+from soccerkd.deploy.published import *

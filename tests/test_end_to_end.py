@@ -22,6 +22,21 @@ def test_one_sentence(tmp_path, script):
     done = soccerkd("evaluate", tmp_path, tmp_path, **{**script, "check":False})
     assert done.returncode==1 and "Traceback" not in done.stderr and str(tmp_path) in done.stderr
 
+def test_distill_on_a_folder(small_teacher, script, tmp_path):
+    "Groups held out in turn: a table with all networks, and the same table from what was kept"
+    args = ["distill", small_teacher/"clips", "--out", tmp_path/"out", "--teacher", "tam_resnet18", "--epochs", 1, "--folds", 2, "--n-frames", 2, "--size", 32]
+    first,again = (soccerkd(*args, **script).stdout for _ in range(2))
+    assert all(o in first for o in ("teacher", "student alone", "student + KD", "of 64"))
+    assert first.splitlines()[-4:]==again.splitlines()[-4:]
+
+def test_distill_as_published(small_teacher, script, tmp_path):
+    "The authors' procedure from a folder to the published numbers"
+    args = ["distill", small_teacher/"clips", "--out", tmp_path/"out", "--variant", "faithful", "--teacher", "jointnet18", "--teacher-epochs", 1, "--epochs", 1, "--size", 32]
+    said = soccerkd(*args, **script).stdout
+    assert "student, yours" in said and "published (logs)" in said
+    m = json.loads((tmp_path/"out"/"metrics.json").read_text())
+    assert m["recipe"]["alpha"]==.95 and m["clips"]==dict(train=52, test=4) and 0<=m["student"]["clip_majority"]<=1
+
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["teacher/checkpoint.pt", "teacher/config.json", "student_alone/checkpoint.pt"])
 def test_killed_demo_goes_on(tmp_path, script, when):

@@ -54,40 +54,55 @@ def demo(
     from soccerkd.deploy.demo import demo as run
     run(out, per_class, seed, full, epochs, device)
 
-# %% ../../nbs/06_deploy/03_cli.ipynb #1092595e
+# %% ../../nbs/06_deploy/03_cli.ipynb #6b284635
 @command
 def distill(
     path:str, # Folder with one folder per class, or with labels.csv
     out:str="runs/distill", # Folder for the networks of each fold
-    teacher:str="tam_mobilenet_v2", # Network, see the page on the zoo
+    variant:str="ours", # ours, or faithful: SoccerKDNet by its authors' procedure, whose values are in brackets
+    teacher:str=None, # Network, see the page on the zoo; tam_mobilenet_v2 (jointnet50) by default
     teacher_weights:str=None, # File of weights to start from
-    student:str="tam_resnet18", # Network
+    student:str="tam_resnet18", # Network (always a ResNet-18)
     student_weights:str=None, # File of weights to start from
-    alpha:float=.5, # Weight of the teacher's term, 0 to 1; the labels get 1-alpha
-    temperature:float=4., # Softens both sides
-    epochs:int=10, # Passes of each student
-    teacher_epochs:int=None, # Passes of the teacher; as the students by default
+    alpha:float=None, # Weight of the teacher's term, 0 to 1; the labels get 1-alpha; .5 (.95) by default
+    temperature:float=None, # Softens both sides; 4 (6) by default
+    epochs:int=None, # Passes of each student; 10 (170) by default
+    teacher_epochs:int=None, # Passes of the teacher; as the students (100) by default
     lr:float=2e-3, # Highest learning rate
-    n_frames:int=8, # Frames per clip
-    size:int=112, # Side of the picture, in pixels
-    bs:int=8, # Clips per batch
+    n_frames:int=8, # Frames per clip (1)
+    size:int=None, # Side of the picture, in pixels; 112 (224) by default
+    bs:int=None, # Clips per batch, 8 by default; frames per batch, 64, in the faithful variant
     labels:str=None, # Class names to keep, separated by commas
     groups:str=None, # Groups to keep, separated by commas
     hold_out:str=None, # Groups to test on: commas inside a fold, slashes between folds; dealt out by default
     folds:int=4, # Number of folds if they are dealt out
     frozen:str=None, # Image network for the control on frozen features, such as mobilenet_v2
     frozen_weights:str=None, # Its weights
-    seed:int=0, # For folds, weights and batches
+    seed:int=None, # For folds, weights and batches; 0 (230) by default
     device:str=None, # cpu or cuda
 ):
     "Teacher, student alone and student with teacher on your clips, with whole groups held out"
+    given = {k:v for k,v in dict(alpha=alpha, temperature=temperature, size=size, bs=bs, seed=seed).items() if v is not None}
+    if variant!="ours": return _faithful(path, out, variant, teacher, teacher_weights, teacher_epochs, epochs, names(labels), names(groups), device, given)
     from soccerkd.deploy.compare import compare_on, counts_table, find_clips
     from soccerkd.evaluate.recipe import Recipe
-    clips = find_clips(path, names(labels), names(groups))
-    recipe = Recipe(teacher, student, teacher_epochs or epochs, epochs, lr, alpha, temperature, seed, "auto", teacher_weights, student_weights)
+    clips,epochs,data = find_clips(path, names(labels), names(groups)),epochs or 10,{k:given.pop(k, v) for k,v in (("size", 112), ("bs", 8))}
+    recipe = Recipe(teacher or "tam_mobilenet_v2", student, teacher_epochs or epochs, epochs, lr, teacher_weights=teacher_weights, student_weights=student_weights, **given)
     held = [names(o) for o in hold_out.split("/")] if hold_out else folds
-    reports = compare_on(clips, recipe, out, held, (frozen, frozen_weights) if frozen else None, n_frames=n_frames, size=size, bs=bs, device=device)
+    reports = compare_on(clips, recipe, out, held, (frozen, frozen_weights) if frozen else None, n_frames=n_frames, device=device, **data)
     print(counts_table(reports).to_string())
+
+# %% ../../nbs/06_deploy/03_cli.ipynb #01cca6a0
+def _faithful(path, out, variant, teacher, weights, teacher_epochs, epochs, labels, groups, device, given):
+    "SoccerKDNet as its authors trained and scored it"
+    from soccerkd.core import SoccerKDError
+    from soccerkd.deploy.published import Published, faithful_on
+    if variant!="faithful": raise SoccerKDError.of(f"--variant {variant}", "is not known", "use ours or faithful")
+    depth = (teacher or "jointnet50").removeprefix("jointnet")
+    if not depth.isdigit(): raise SoccerKDError.of(f"--teacher {teacher}", "is not the published one", "use jointnet50 or jointnet101, or leave out --variant faithful")
+    given.update({k:v for k,v in dict(teacher_epochs=teacher_epochs, student_epochs=epochs).items() if v is not None})
+    table = faithful_on(path, out, Published(int(depth), weights, **given), labels, groups, device=device)
+    print(table.to_string()); print(table.attrs["note"])
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #cc2dd3c9
 @command
