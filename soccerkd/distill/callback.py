@@ -167,10 +167,10 @@ def distill_from(self:Learner,
     self.remove_cbs(list(self.cbs.filter(lambda o: isinstance(o, (DistillCallback, DistillRecorder)))))
     return self.add_cbs([DistillCallback(teacher, alpha, temperature, **kwargs), DistillRecorder()])
 
-# %% ../../nbs/04_distill/01_callback.ipynb #52eab5f3
+# %% ../../nbs/04_distill/01_callback.ipynb #ed6897bb
 def certainty(
     logits:Tensor, # Teacher's `[B,K]`
 )->Tensor: # `[B]`: 0 for even odds, 1 for a sure answer
     "One minus the entropy of the answer, as a share of the greatest possible one"
-    lp = logits.float().log_softmax(-1)
+    lp = full_precision(logits)[0].log_softmax(-1)
     return 1+(lp.exp()*lp).sum(-1)/math.log(logits.shape[-1])

@@ -11,9 +11,18 @@ from torch import Tensor
 from ..core import SoccerKDError
 
 # %% auto #0
-__all__ = ['soft_target', 'mix_loss', 'ramp', 'value_at']
+__all__ = ['full_precision', 'soft_target', 'mix_loss', 'ramp', 'value_at']
 
-# %% ../../nbs/04_distill/00_losses.ipynb #68f990c0
+# %% ../../nbs/04_distill/00_losses.ipynb #4ae66da1
+def full_precision(
+    student:Tensor, # Logits or features of any floating type
+    *others:Tensor, # What is compared with it
+)->tuple[Tensor,...]: # All in float64 if the student's are, else all in float32
+    "Both sides of a loss in one type that keeps small numbers"
+    dtype = torch.float64 if student.dtype==torch.float64 else torch.float32
+    return tuple(o.to(dtype) for o in (student, *others))
+
+# %% ../../nbs/04_distill/00_losses.ipynb #07a50cf9
 def soft_target(
     student:Tensor, # Logits `[B,K]`
     teacher:Tensor, # Logits `[B,K]`; no gradient flows into them
@@ -23,8 +32,7 @@ def soft_target(
     "Kullback-Leibler divergence of the softened answers, times temperature squared (Hinton et al. 2015)"
     if student.shape!=teacher.shape:
         raise SoccerKDError.of("the teacher", f"answers {list(teacher.shape)}, the student {list(student.shape)}", "give both the same classes")
-    # Half precision loses the tail that the temperature is to show
-    s,t = (F.log_softmax(o.float()/temperature, -1) for o in (student, teacher.detach()))
+    s,t = (F.log_softmax(o/temperature, -1) for o in full_precision(student, teacher.detach()))
     kl = F.kl_div(s, t, reduction="none", log_target=True)*temperature**2
     if reduction=="none": return kl.sum(-1)
     if reduction=="mean": return kl.mean()

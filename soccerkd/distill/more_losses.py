@@ -13,7 +13,7 @@ from .losses import *
 # %% auto #0
 __all__ = ['decoupled_kd', 'correlation_kd', 'relational_kd', 'attention_map', 'attention_transfer', 'hint_loss']
 
-# %% ../../nbs/04_distill/04_more_losses.ipynb #58d5d18d
+# %% ../../nbs/04_distill/04_more_losses.ipynb #6a336a22
 def decoupled_kd(
     student:Tensor, # Logits `[B,K]`
     teacher:Tensor, # Logits `[B,K]`; no gradient flows into them
@@ -27,7 +27,7 @@ def decoupled_kd(
     if target.shape!=student.shape[:1] or target.is_floating_point():
         raise SoccerKDError.of("decoupled distillation", f"needs one class for each clip, not {target.dtype} of shape {list(target.shape)}", "leave out MixUp and CutMix")
     at = F.one_hot(target, student.shape[1]).bool()
-    s,t = ((o.float()/temperature for o in (student, teacher.detach())))
+    s,t = (o/temperature for o in full_precision(student, teacher.detach()))
     def split(z): # Log-probabilities of label and rest, and of the others among themselves
         lp,n = z.log_softmax(1),z.masked_fill(at, -torch.inf)
         return torch.stack([lp[at], (n.logsumexp(1)-z.logsumexp(1))], 1), n[~at].view(len(z), -1).log_softmax(1)
@@ -41,7 +41,7 @@ def _same(student, teacher):
         raise SoccerKDError.of("the teacher", f"answers {list(teacher.shape)}, the student {list(student.shape)}", "give logits [B,K] for the same classes")
     return student.shape
 
-# %% ../../nbs/04_distill/04_more_losses.ipynb #0ad25501
+# %% ../../nbs/04_distill/04_more_losses.ipynb #9c173826
 def correlation_kd(
     student:Tensor, # Logits `[B,K]`, at least two clips
     teacher:Tensor, # Logits `[B,K]`; no gradient flows into them
@@ -51,7 +51,7 @@ def correlation_kd(
 )->Tensor: # Scalar, 0 to 2 times the weights and temperature squared
     "DIST: one minus Pearson's correlation of the softened answers, over classes and over clips (Huang et al. 2022)"
     _same(student, teacher)
-    q,p = ((o.float()/temperature).softmax(1) for o in (student, teacher.detach()))
+    q,p = ((o/temperature).softmax(1) for o in full_precision(student, teacher.detach()))
     return temperature**2*(inter*_apart(q, p)+(intra*_apart(q.T, p.T) if len(q)>1 else 0.))
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #34512b14
@@ -59,7 +59,7 @@ def _apart(a, b):
     "One minus the correlation of the rows, averaged"
     return 1-F.cosine_similarity(a-a.mean(1, keepdim=True), b-b.mean(1, keepdim=True), dim=1).mean()
 
-# %% ../../nbs/04_distill/04_more_losses.ipynb #df888f92
+# %% ../../nbs/04_distill/04_more_losses.ipynb #3b3c3297
 def relational_kd(
     student:Tensor, # Features `[B,D]`; maps `[B,D,...]` are averaged
     teacher:Tensor, # Features `[B,E]`; no gradient flows into them
@@ -68,10 +68,10 @@ def relational_kd(
 )->Tensor: # Scalar
     "Distances and angles between the clips of a batch (Park et al. 2019)"
     if len(student)!=len(teacher): raise SoccerKDError.of("the teacher's features", f"are of {len(teacher)} clips, the student's of {len(student)}", "give the same batch to both")
-    s,t = (o.float().flatten(2).mean(2) if o.ndim>2 else o.float() for o in (student, teacher.detach()))
+    s,t = (o.flatten(2).mean(2) if o.ndim>2 else o for o in full_precision(student, teacher.detach()))
     return distance*F.smooth_l1_loss(_distances(s), _distances(t))+angle*F.smooth_l1_loss(_angles(s), _angles(t))
 
-# %% ../../nbs/04_distill/04_more_losses.ipynb #e3f97465
+# %% ../../nbs/04_distill/04_more_losses.ipynb #c7446ada
 def _distances(f):
     "Distances `[B,B]` between rows, as multiples of their mean"
     gap = (f[:,None]-f[None]).square().sum(-1)
@@ -82,26 +82,39 @@ def _distances(f):
 def _angles(f):
     "Cosines `[B,B,B]` of the angles at each row"
     e = F.normalize(f[None]-f[:,None], dim=-1)
-    return e@e.transpose(1, 2)
+    with torch.autocast(f.device.type, enabled=False): return e@e.transpose(1, 2) # Autocast would make half precision of a product
 
-# %% ../../nbs/04_distill/04_more_losses.ipynb #7d6d54c8
+# %% ../../nbs/04_distill/04_more_losses.ipynb #1b1d014c
 def attention_map(
     features:Tensor, # `[N,C,H,W]`
 )->Tensor: # `[N,H,W]`, each of length one
     "Where features are strong"
-    q = features.float().square().sum(1)
+    q = full_precision(features)[0].square().sum(1)
     return F.normalize(q.flatten(1), dim=1).view_as(q)
 
-# %% ../../nbs/04_distill/04_more_losses.ipynb #b684f813
+# %% ../../nbs/04_distill/04_more_losses.ipynb #5e69a919
 def attention_transfer(
     student:Tensor, # `[N,C,H,W]`
     teacher:Tensor, # `[N,D,h,w]`; no gradient flows into them
 )->Tensor: # Scalar, 0 to 1
     "Half the squared distance of the attention maps (Zagoruyko and Komodakis 2017)"
     _maps(student, teacher)
-    return (attention_map(student)-attention_map(_fit(teacher.detach(), student))).square().sum((1,2)).mean()/2
+    s,t = full_precision(student, teacher.detach())
+    return (attention_map(s)-attention_map(_fit(t, s))).square().sum((1,2)).mean()/2
 
-# %% ../../nbs/04_distill/04_more_losses.ipynb #d2e8873b
+# %% ../../nbs/04_distill/04_more_losses.ipynb #bf745f37
+def _maps(student, teacher):
+    "Are these maps of the same pictures?"
+    if student.ndim!=4 or teacher.ndim!=4 or len(student)!=len(teacher):
+        raise SoccerKDError.of("the feature maps", f"are {list(student.shape)} and {list(teacher.shape)}", "give [N,C,H,W] of the same frames")
+
+def _fit(x, like):
+    "`x` averaged or stretched to the height and width of `like`"
+    size = like.shape[2:]
+    if x.shape[2:]==size: return x
+    return F.adaptive_avg_pool2d(x, size) if x.shape[2]>=size[0] and x.shape[3]>=size[1] else F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+# %% ../../nbs/04_distill/04_more_losses.ipynb #c1d79d4e
 def hint_loss(
     student:Tensor, # `[N,C,H,W]`, after the projection to the teacher's channels
     teacher:Tensor, # `[N,C,h,w]`; no gradient flows into them
@@ -110,16 +123,5 @@ def hint_loss(
     _maps(student, teacher)
     if student.shape[1]!=teacher.shape[1]:
         raise SoccerKDError.of("the hint", f"has {teacher.shape[1]} channels, the student {student.shape[1]}", "project the student's features first, as FeatureHints does")
-    return F.mse_loss(student.float(), _fit(teacher.detach(), student))
-
-# %% ../../nbs/04_distill/04_more_losses.ipynb #a3f73bd7
-def _maps(student, teacher):
-    "Are these maps of the same pictures?"
-    if student.ndim!=4 or teacher.ndim!=4 or len(student)!=len(teacher):
-        raise SoccerKDError.of("the feature maps", f"are {list(student.shape)} and {list(teacher.shape)}", "give [N,C,H,W] of the same frames")
-
-def _fit(x, like):
-    "`x` averaged or stretched to the height and width of `like`"
-    x,size = x.float(),like.shape[2:]
-    if x.shape[2:]==size: return x
-    return F.adaptive_avg_pool2d(x, size) if x.shape[2]>=size[0] and x.shape[3]>=size[1] else F.interpolate(x, size, mode="bilinear", align_corners=False)
+    s,t = full_precision(student, teacher.detach())
+    return F.mse_loss(s, _fit(t, s))
