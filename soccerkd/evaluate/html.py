@@ -111,7 +111,7 @@ def _curves(out):
     runs = {roles[k]:pd.read_csv(out/k/"history.csv") for k in roles if (out/k/"history.csv").exists()}
     return "".join(f"<h3>{k}</h3>"+fig_to_html(plot_history(df)[0], f"loss and accuracy of the {k} over the epochs") for k,df in runs.items())
 
-# %% ../../nbs/05_evaluate/05_html.ipynb #5f5694ec
+# %% ../../nbs/05_evaluate/05_html.ipynb #331a57b6
 def write_report(
     out, # Folder that `run_recipe` wrote
     reports:dict[str,Report], # What `run_recipe` returned
@@ -120,6 +120,7 @@ def write_report(
     title:str="SoccerKDNet: teacher, student alone, student + KD", # Heading
     note:str="", # What the clips are; stands above the results
     models:dict|None=None, # Name to module, for the table of costs
+    cost_bs:int=8, # Clips at a time for the clips per second in that table
 )->Path: # `report.html` in `out`
     "Write `report.html`"
     out,first = Path(out),next(iter(reports.values()))
@@ -134,7 +135,7 @@ def write_report(
         "Clips, and what the networks say":clips(typical), "The taught student's hardest clips":clips(wrong) or "<p>None.</p>",
         "Which classes are mixed up":'<div class="row">'+"".join(fig_to_html(plot_confusion(r.confusion, roles[k]), f"confusion of the {roles[k]}") for k,r in reports.items())+"</div>",
         "Training":_curves(out), "Data":_data_section(dls, first["split"])}
-    if models: sections["Cost"] = table_html(efficiency_table(models, plain(dl.one_batch()[0])[:1], bs=None, n=10), fmt)
+    if models: sections["Cost"] = table_html(efficiency_table(models, plain(dl.one_batch()[0])[:1], bs=cost_bs, n=10, n_batch=2), fmt)
     sections["How it was made"] = "<pre>"+html.escape(json.dumps(dict(recipe=asdict(recipe), data=dls.config, machine=machine_info()), indent=1, default=str))+"</pre>"
     with atomic_path(out/"report.html") as tmp: tmp.write_text(page_html(title, sections), encoding="utf-8")
     return out/"report.html"

@@ -108,7 +108,7 @@ def forward(self:ClipNet,
     "Logits of each clip"
     with self.amp(x.device): return self.head(self.dropout(self.body(self.normalize(x)))).float()
 
-# %% ../../nbs/03_models/00_clipnet.ipynb #6ec4cdf5
+# %% ../../nbs/03_models/00_clipnet.ipynb #c0252d38
 class FrameNet(ClipNet):
     "A 2-D network run on every frame; the clip's logits are the mean over its frames"
     def __init__(self,
@@ -116,7 +116,9 @@ class FrameNet(ClipNet):
         head:nn.Module, # From `[N,F]` to `[N,K]`
         **kw, # As for `ClipNet`
     ):
-        super().__init__(fast_small_maps(body).to(memory_format=torch.channels_last), head, **kw)
+        super().__init__(fast_small_maps(body), head, **kw)
+        for t in (*body.parameters(), *body.buffers()): # `body.to` would stop at weights with five axes
+            if t.ndim==4: t.data = t.data.to(memory_format=torch.channels_last)
 
     def fold(self,
         x:Tensor, # `[B,3,T,H,W]` in [0,1]

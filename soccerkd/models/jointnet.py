@@ -13,7 +13,7 @@ from .clipnet import *
 from .tam import *
 
 # %% auto #0
-__all__ = ['expanded_head', 'FrontNet', 'JointNet', 'jointnet']
+__all__ = ['expanded_head', 'FrontNet', 'JointNet', 'jointnet', 'refuse_random_backbone']
 
 # %% ../../nbs/03_models/03_jointnet.ipynb #1ee327b0
 def expanded_head(
@@ -39,16 +39,17 @@ class FrontNet(nn.Sequential):
             layers += [nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()]+([nn.Dropout(dropout)] if i==0 else [])
         super().__init__(*layers, nn.Linear(sizes[-1], n_classes))
 
-# %% ../../nbs/03_models/03_jointnet.ipynb #e1f8e086
+# %% ../../nbs/03_models/03_jointnet.ipynb #9e3daca2
 class JointNet(TamNet):
     "TAM-ResNet backbone, expanded head, FrontNet"
+    needs_tam = True # Weights without those of TAM are refused
 
 @patch
 def groups(self:JointNet)->list[list[nn.Parameter]]: # From input to output
     "Parameters of the early backbone, the late backbone, the expanded head, the FrontNet"
     return [*TamNet.groups(self)[:2], list(self.head.expanded.parameters()), list(self.head.front.parameters())]
 
-# %% ../../nbs/03_models/03_jointnet.ipynb #6554c7e1
+# %% ../../nbs/03_models/03_jointnet.ipynb #7c66c1bb
 def jointnet(
     depth:int=50, # Of the TAM-ResNet: 18, 34, 50 or 101
     n_classes:int=4, # Logits
@@ -59,16 +60,26 @@ def jointnet(
     dropout:float=0.5, # Before the expanded head, when that learns
     precision:str="fp32", # What the forward pass computes in
     temporal_pool:bool|str=False, # As for `tam_resnet`
+    random_backbone:bool=False, # Is a frozen backbone without weights meant? `create_model` asks
     **kw, # Options of `TAM`
 )->JointNet: # `[B,3,T,H,W]` to `[B,K]`
     "The teacher of SoccerKDNet"
     for k,v,ok in [("variant", variant, ("ours", "faithful")), ("freeze", freeze, (None, "backbone"))]:
         if v not in ok: raise SoccerKDError.of(f"{k}={v!r}", "is not known", f"use {ok[0]!r} or {ok[1]!r}")
     config = dict(name=f"jointnet{depth}", n_classes=n_classes, n_frames=n_frames, variant=variant, freeze=freeze, widths=list(widths),
-        dropout=dropout, precision=precision, temporal_pool=temporal_pool, **kw)
+        dropout=dropout, precision=precision, temporal_pool=temporal_pool, random_backbone=random_backbone, **kw)
     base = tam_resnet(depth, 400, temporal_pool=temporal_pool, **kw)
     head = nn.Sequential(OrderedDict(expanded=expanded_head(base.head.in_features), front=FrontNet(n_classes, widths=tuple(widths))))
     model = JointNet(base.body, head, n_frames=n_frames, dropout=dropout, precision=precision, config=config)
     if variant=="faithful": freeze_modules(model, ["body", "dropout", "head.expanded"])
     elif freeze: freeze_backbone(model)
     return model
+
+# %% ../../nbs/03_models/03_jointnet.ipynb #02dc06a7
+def refuse_random_backbone(
+    model:nn.Module, # Without weights; only a `JointNet` can be refused
+):
+    "Raise if a backbone is frozen in its random state and nobody asked for that"
+    if not isinstance(model, JointNet) or "body" not in model.frozen or model.config.get("random_backbone"): return
+    raise SoccerKDError.of(model.config["name"], "has a frozen backbone without weights", "give weights= the path of K400-TAM-ResNet-50-f32.pth.tar or "
+        "K400-TAM-ResNet-101-f32.pth.tar (release weights-v0.1 of IBM/action-recognition-pytorch on GitHub; there is none for 18 and 34), or say random_backbone=True")

@@ -12,7 +12,7 @@ from ..core import SoccerKDError
 from .clipnet import *
 
 # %% auto #0
-__all__ = ['SeenAs', 'Ensemble', 'timm_net', 'require']
+__all__ = ['SeenAs', 'Ensemble', 'TimmNet', 'timm_net', 'require']
 
 # %% ../../nbs/03_models/05a_teachers.ipynb #7dfc18da
 class SeenAs(nn.Module):
@@ -57,7 +57,40 @@ class Ensemble(nn.Module):
         w = self.weights.view(-1, 1, 1)
         return (w*z).sum(0) if self.how=="logit" else (w*z.softmax(-1)).sum(0).log()
 
-# %% ../../nbs/03_models/05a_teachers.ipynb #2265f18d
+# %% ../../nbs/03_models/05a_teachers.ipynb #270ae76e
+def _swap_classifier(
+    net:nn.Module, # Of timm; left without its classifiers
+    name:str, # For messages
+    n_classes:int, # Logits
+)->tuple[nn.Linear,str,tuple]: # Classifier, its name in timm's files, entries of such files that have no place here
+    "A linear classifier in place of what timm has"
+    own = net.pretrained_cfg.get("classifier", "fc")
+    layer = dict(net.named_modules()).get(own)
+    if isinstance(layer, nn.Linear) and not isinstance(net.get_classifier(), tuple):
+        net.set_submodule(own, nn.Identity())
+        return layer,own,()
+    if layer is None and not isinstance(own, tuple):
+        raise SoccerKDError.of(name, "has no classifier and gives many vectors for a picture", "use a network of timm that classifies, such as vit_base_patch16_224")
+    before = set(net.state_dict())
+    net.reset_classifier(0)
+    head,gone = nn.Linear(net.head_hidden_size, n_classes),before-set(net.state_dict())
+    return (head, own, ()) if isinstance(layer, nn.Conv2d) else (head, "new_head", tuple(sorted(gone)))
+
+# %% ../../nbs/03_models/05a_teachers.ipynb #e3502e97
+class TimmNet(FrameNet):
+    "An image network of timm, frame by frame"
+    native,file_heads = None,() # Height and width it was made for; its own classifiers' entries in timm's files
+    def frame_features(self, x):
+        try: return super().frame_features(x)
+        except (SoccerKDError, torch.OutOfMemoryError): raise
+        except (AssertionError, RuntimeError, ValueError) as e:
+            size = tuple(x.shape[-2:])
+            if self.native is None or size==self.native: raise # Not the size's fault
+            why = f" ({str(e).splitlines()[0][:80]})" if str(e) else ""
+            raise SoccerKDError.of(f"{size[0]}x{size[1]} pixels", f"{self.config['name']} can't take them{why}",
+                f"use size={self.native[-1]}, or put it into SeenAs(network, size={self.native[-1]})") from e
+
+# %% ../../nbs/03_models/05a_teachers.ipynb #99b5545b
 def timm_net(
     name:str, # As timm has it, such as `convnext_atto`
     n_classes:int, # Logits
@@ -65,7 +98,7 @@ def timm_net(
     dropout:float=0., # Before the classifier, in addition to what the network has itself
     precision:str="fp32", # What the forward pass computes in
     **kw, # For timm's `create_model`
-)->FrameNet: # `[B,3,T,H,W]` to `[B,K]`
+)->TimmNet: # `[B,3,T,H,W]` to `[B,K]`
     "An image network of timm for clips, frame by frame, without weights"
     timm = require("timm", "timm")
     if name not in timm.list_models():
@@ -75,11 +108,11 @@ def timm_net(
     facts = timm.data.resolve_model_data_config(net)
     exact = kw.get("img_size") or (facts["input_size"][-1] if net.pretrained_cfg.get("fixed_input_size") else None)
     config = dict(name=f"timm/{name}", n_classes=n_classes, n_frames=n_frames, dropout=dropout, precision=precision, **kw)
-    own = net.pretrained_cfg.get("classifier", "fc")
-    head = net.get_submodule(own)
-    net.set_submodule(own, nn.Identity())
-    return FrameNet(net, head, stats=(facts["mean"], facts["std"]), n_frames=n_frames, dropout=dropout, precision=precision, config=config,
+    head,own,gone = _swap_classifier(net, name, n_classes)
+    model = TimmNet(net, head, stats=(facts["mean"], facts["std"]), n_frames=n_frames, dropout=dropout, precision=precision, config=config,
         limits=dict(size=exact) if exact else {}, head_name=own)
+    model.native,model.file_heads = facts["input_size"][-2:],gone
+    return model
 
 # %% ../../nbs/03_models/05a_teachers.ipynb #9a169401
 def require(

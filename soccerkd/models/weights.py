@@ -66,15 +66,15 @@ def fuse_branches(
         res[f"{at}.weight"] = torch.cat([o.flatten(1)[...,None] for o in parts], -1)
     return res
 
-# %% ../../nbs/03_models/04_weights.ipynb #ca305cff
+# %% ../../nbs/03_models/04_weights.ipynb #35b81898
 def our_names(
     state:dict[str,Tensor], # As read from a file
     model:ClipNet, # That shall get them
 )->dict[str,Tensor]: # With names starting in `body.` and `head.`
     "Translate published names"
     if any(k.startswith("body.") for k in state): return dict(state)
-    at = model.head_name+"."
-    res = {("head."+k.removeprefix(at) if k.startswith(at) else "body."+k): v for k,v in fuse_branches(state).items()}
+    at,gone = model.head_name+".",getattr(model, "file_heads", ()) # Several classifiers can't be ours; as parts of a head they are dropped
+    res = {("head."+k.removeprefix(at) if k.startswith(at) or k in gone else "body."+k): v for k,v in fuse_branches(state).items()}
     w = res.get("head.weight")
     if w is not None: res["head.weight"] = w.flatten(1) # Some classifiers are 1 x 1 convolutions
     return res
@@ -111,13 +111,15 @@ class WeightsReport:
             kept=f"{len(self.kept)} tensors", unused=f"{len(self.unused)} tensors of the file", notes="; ".join(self.notes) or "none")
         return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k,v in rows.items())])
 
-# %% ../../nbs/03_models/04_weights.ipynb #6ef2b6b4
+# %% ../../nbs/03_models/04_weights.ipynb #9610672d
 def _drop_classifier(state, own, notes):
     "Take the head out of `state` where it doesn't fit; returns the names taken out"
     theirs,ours = [k for k in state if k.startswith("head.")],[k for k in own if k.startswith("head.")]
     if set(theirs)==set(ours) and all(state[k].shape==own[k].shape for k in theirs): return []
     if not theirs: notes.append("the file has no classifier, the model's own stays")
-    else: notes.append(f"the file's classifier ({len(state[theirs[0]])} outputs) does not fit and was dropped")
+    else:
+        n = next((len(state[k]) for k in theirs if state[k].ndim>1), len(state[theirs[0]])) # A batch norm may come first
+        notes.append(f"the file's classifier ({n} outputs) does not fit and was dropped")
     for k in theirs: del state[k]
     return theirs
 
@@ -125,16 +127,17 @@ def _optional(name):
     "Tensors that old files lack or that published image networks have in addition"
     return name.endswith("num_batches_tracked") or name.startswith(("body.aux", "body.AuxLogits"))
 
-# %% ../../nbs/03_models/04_weights.ipynb #0b77af3b
+# %% ../../nbs/03_models/04_weights.ipynb #fcd59184
 def load_weights(
     model:ClipNet, # Gets the weights in place
     path, # `.safetensors`, or a file of `torch.save`; ours, torchvision's or published TAM names
-    require_tam:bool=False, # Raise if the file has no TAM weights, as for a teacher from Kinetics
+    require_tam:bool|None=None, # Raise if the file has no TAM weights, as for a teacher from Kinetics; by default for a `JointNet` only
     trusted:bool=False, # Let a pickle run what it holds; only for files of your own
 )->WeightsReport: # Also kept as `model.weights_report`
     "Load weights, account for every tensor, or raise and leave the model as it was"
     state,own,notes = our_names(read_state(path, trusted), model),model.state_dict(),[]
     unused = _drop_classifier(state, own, notes)
+    if require_tam is None: require_tam = getattr(model, "needs_tam", False)
     no_tam = not any(".tam." in k for k in state) and not require_tam
     if no_tam and any(".tam." in k for k in own): notes.append("the file has no TAM weights, TAM stays in its first state")
     missing = [k for k in own if k not in state and not k.startswith("head.") and not _optional(k) and not (no_tam and ".tam." in k)]

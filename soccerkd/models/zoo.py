@@ -16,7 +16,7 @@ from .video import *
 from .weights import *
 
 # %% auto #0
-__all__ = ['create_model', 'read_model']
+__all__ = ['create_model', 'model_from_config', 'read_model']
 
 # %% ../../nbs/03_models/07_zoo.ipynb #02379573
 def _builder(
@@ -36,29 +36,43 @@ def _builder(
     raise SoccerKDError.of(f"model {name!r}", "is not known",
         "use tam_resnet18, resnet18, jointnet50, r2plus1d_18, any image network of torchvision, tam_ before one, or timm/ before one of timm")
 
-# %% ../../nbs/03_models/07_zoo.ipynb #342b434a
+# %% ../../nbs/03_models/07_zoo.ipynb #aba8e0ea
+def _named(name, n_classes, n_frames=8, **kw):
+    "The network that `name` stands for, with random weights, or one sentence about an option that it does not take"
+    try: return _builder(name, n_classes, n_frames=n_frames, **kw)
+    except TypeError as e:
+        if "argument" not in str(e): raise
+        raise SoccerKDError.of(name, f"does not take these options ({e})", f"leave out what it does not know of {', '.join(kw)}") from None
+
+# %% ../../nbs/03_models/07_zoo.ipynb #f702f4b4
 def create_model(
     name:str, # See the table above
     n_classes:int, # Logits
     n_frames:int=8, # Frames a clip should have
     weights=None, # Path of a file, or a name such as `IMAGENET1K_V1` or `DEFAULT` for PyTorch's cache; None for random weights
-    require_tam:bool=False, # Raise if the file has no TAM weights, as for a teacher from Kinetics
-    **kw, # Options of the network: `precision`, `dropout`, `temporal_pool`, `variant`, `freeze`, `cifar_stem`, those of `TAM` ...
+    require_tam:bool|None=None, # Raise if the file has no TAM weights, as for a teacher from Kinetics; by default for a JointNet only
+    **kw, # Options of the network: `precision`, `dropout`, `temporal_pool`, `variant`, `freeze`, `random_backbone`, `cifar_stem`, those of `TAM` ...
 )->ClipNet: # `[B,3,T,H,W]` to `[B,K]`
     "A teacher or student by name"
     if name.startswith("tam_"): kw.setdefault("init", "motion" if weights is None else "identity") # Nothing to keep, or a trained branch
-    try: model = _builder(name, n_classes, n_frames=n_frames, **kw)
-    except TypeError as e:
-        if "argument" not in str(e): raise
-        raise SoccerKDError.of(name, f"does not take these options ({e})", f"leave out what it does not know of {', '.join(kw)}") from None
-    if weights is not None:
+    model = _named(name, n_classes, n_frames, **kw)
+    if weights is None: refuse_random_backbone(model)
+    elif kw.get("random_backbone"): raise SoccerKDError.of("random_backbone=True", "contradicts weights=", "give one of the two")
+    else:
         base = name.removeprefix("tam_")
         named = isinstance(weights, str) and re.fullmatch(r"DEFAULT|(IMAGENET|KINETICS)\w+", weights)
         if named: weights = cached_weights(base, weights)
         load_weights(model, weights, require_tam=require_tam)
     return model
 
-# %% ../../nbs/03_models/07_zoo.ipynb #58b33da0
+# %% ../../nbs/03_models/07_zoo.ipynb #ca9f3ae1
+def model_from_config(
+    config:dict, # `model.config`; may come from JSON
+)->ClipNet: # With random weights, until a state is loaded
+    "The network of a configuration, to be filled with its saved state"
+    return _named(**config)
+
+# %% ../../nbs/03_models/07_zoo.ipynb #80e45150
 def read_model(
     path, # Written by `save_weights`
 )->ClipNet: # With its weights, in evaluation mode
@@ -66,7 +80,7 @@ def read_model(
     config = weights_metadata(path).get("config")
     if not config:
         raise SoccerKDError.of(path, "does not say which network it belongs to", "use create_model(name, n_classes, weights=path)")
-    model = create_model(**config)
+    model = model_from_config(config)
     rep = load_weights(model, path)
     if rep.kept: raise SoccerKDError.of(path, f"lacks {len(rep.kept)} tensors (first {rep.kept[0]})", "save the network again")
     return model.eval()
