@@ -40,7 +40,7 @@ def scan(
     print(df.to_string(index=False))
     print(f"{int(df.ok.sum())} of {len(df)} can be read")
 
-# %% ../../nbs/06_deploy/03_cli.ipynb #1c66695b
+# %% ../../nbs/06_deploy/03_cli.ipynb #e47196f3
 @command
 def demo(
     out:str="runs/demo", # Folder for clips, networks and report
@@ -49,10 +49,11 @@ def demo(
     full:bool=False, # TAM-ResNet-50 at 112 pixels: wants a GPU
     epochs:int=None, # Passes of each student; the teacher gets its share more
     device:str=None, # cpu or cuda; the best there is by default
+    again:bool=False, # Allow a further look at the test set with other epochs
 ):
     "Synthetic clips, teacher, student alone, student with teacher, table and report"
     from soccerkd.deploy.demo import demo as run
-    run(out, per_class, seed, full, epochs, device)
+    run(out, per_class, seed, full, epochs, device, again)
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #1092595e
 @command
@@ -89,20 +90,21 @@ def distill(
     reports = compare_on(clips, recipe, out, held, (frozen, frozen_weights) if frozen else None, n_frames=n_frames, size=size, bs=bs, device=device)
     print(counts_table(reports).to_string())
 
-# %% ../../nbs/06_deploy/03_cli.ipynb #cc2dd3c9
+# %% ../../nbs/06_deploy/03_cli.ipynb #a68e78b0
 @command
 def evaluate(
     run:str, # Run folder
     path:str, # Folder with one folder per class, or labels.csv
     json:bool=False, # Print JSON
     device:str=None, # cpu or cuda
+    again:bool=False, # Allow a further look at clips that were held back when it was trained
 ):
     "Scores of a trained network on labelled clips"
     from soccerkd.deploy.compare import find_clips
     from soccerkd.distill.runs import load_run
     from soccerkd.evaluate.report import evaluate as score
     learn = load_run(run, device=device)
-    r = score(learn, learn.dls.test_dl(find_clips(path), with_labels=True, num_workers=0))
+    r = score(learn, learn.dls.test_dl(find_clips(path), with_labels=True, num_workers=0), again=again)
     if json: return dict(r)
     print(r._repr_markdown_())
 
