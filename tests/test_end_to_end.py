@@ -1,14 +1,21 @@
 "Whole programs, as a user starts them: the command line on a run folder, and a demonstration that is killed"
-import json, signal, subprocess, sys, time
+import json, shutil, signal, subprocess, sys, time
 import pytest
 from conftest import root
 
 def soccerkd(*args, **kw): return subprocess.run([sys.executable, "-c", "import sys; from soccerkd.deploy.cli import main; sys.exit(main())", *map(str, args)], cwd=root, **kw)
 
-def test_evaluate_a_run(small_teacher, script):
-    "A run folder and a folder of clips in, scores as JSON out"
-    m = json.loads(soccerkd("evaluate", small_teacher, small_teacher/"clips"/"test", "--json", **script).stdout.splitlines()[-1])
+def test_evaluate_a_run(small_teacher, tmp_path, script):
+    "A run folder and a folder of clips in, scores as JSON out; clips that were held back are looked at once"
+    run,test = shutil.copytree(small_teacher, tmp_path/"run", ignore=shutil.ignore_patterns("clips")),small_teacher/"clips"/"test"
+    def look(*args, **kw): return soccerkd("evaluate", run, test, "--json", *args, **{**script, **kw})
+    m = json.loads(look().stdout.splitlines()[-1])
     assert m["n"]==8 and 0<=m["interval"][0]<=m["clip_accuracy"]<=m["interval"][1]<=1
+    assert m["split"]=="test" and m["test_looks"]==1 and m["synthetic"] is True
+    done = look(check=False)
+    assert done.returncode==1 and "looked at before (1 time)" in done.stderr and "Traceback" not in done.stderr
+    assert json.loads(look("--again").stdout.splitlines()[-1])["test_looks"]==2
+    assert json.loads((run/"config.json").read_text())["record"]["test_looks"]==2
 
 def test_predict_in_python(small_teacher):
     "A Learner from the run folder answers for one file, with probabilities that sum to one"

@@ -22,18 +22,19 @@ from ..video.reader import open_video
 from ..video.sampling import segment_times
 
 # %% auto #0
-__all__ = ['square', 'DecodeClip', 'decode_all', 'bytes_needed', 'balanced_order', 'ClipDL', 'clip_tfms', 'ClipBlock',
-           'ClipDataLoaders']
+__all__ = ['square', 'DecodeClip', 'decode_all', 'bytes_needed', 'balanced_order', 'ClipDL', 'is_synthetic', 'clip_tfms',
+           'ClipBlock', 'ClipDataLoaders']
 
-# %% ../../nbs/02_data/06_clips.ipynb #918bd33e
+# %% ../../nbs/02_data/06_clips.ipynb #86a7ee93
 def square(
     frames:torch.Tensor, # uint8 `[T,H,W,3]`
     size:int, # Side of the result; the short side of `frames`
-    how:str="crop", # `crop` takes the middle, `pad` adds black so that the whole frame stays
-)->torch.Tensor: # uint8 `[T,size,size,3]`
+    how:str="crop", # `crop` takes the middle, `pad` adds black so that the whole frame stays, `whole` leaves the shape as it is
+)->torch.Tensor: # uint8 `[T,size,size,3]`, or `frames` themselves for `whole`
     "Frames of any shape as squares"
+    if how not in ("crop", "pad", "whole"): raise SoccerKDError.of(f"fit={how!r}", "is not known", "use 'crop', 'pad' or 'whole'")
     t,h,w,_ = frames.shape
-    if h==w==size: return frames
+    if h==w==size or how=="whole": return frames
     if how=="crop":
         y,x = max(h-size, 0)//2,max(w-size, 0)//2
         return frames[:,y:y+size,x:x+size]
@@ -42,14 +43,14 @@ def square(
     res[:,(side-h)//2:(side-h)//2+h,(side-w)//2:(side-w)//2+w] = frames
     return torch.nn.functional.interpolate(res.permute(0,3,1,2), size=(size,size), mode="bilinear", antialias=True).permute(0,2,3,1)
 
-# %% ../../nbs/02_data/06_clips.ipynb #9546d581
+# %% ../../nbs/02_data/06_clips.ipynb #3595eda3
 class DecodeClip(Transform):
     "A `Clip`, a path or frames to a `TensorClip` uint8 `[3,T,H,W]` with its times; keeps what it decoded if `memory` is a dict"
     def __init__(self,
         n_frames:int=8, # Segments per clip: what the network sees
-        size:int=72, # Side of the decoded square, in pixels
+        size:int=72, # Side of the decoded square, in pixels; for `whole` the short side
         slots:int=3, # Frames decoded per segment, see `TimeJitter`
-        fit:str="crop", # `crop` or `pad`, see `square`
+        fit:str="crop", # `crop`, `pad` or `whole`, see `square`
         backend:str="auto", # See `open_video`
         fps:float|None=None, # Rate of frame folders, frames per second
     ):
@@ -64,11 +65,11 @@ class DecodeClip(Transform):
         else: frames,times = self.decode_clip(o)
         return like(TensorClip(torch.zeros(1)), frames.permute(3,0,1,2), times)
 
-# %% ../../nbs/02_data/06_clips.ipynb #1c7866d9
+# %% ../../nbs/02_data/06_clips.ipynb #4c700aae
 @patch
 def decode_clip(self:DecodeClip,
     o:Clip, # What to decode
-)->tuple[torch.Tensor,torch.Tensor]: # uint8 `[T*slots,size,size,3]` and seconds `[T*slots]` from the start of the clip
+)->tuple[torch.Tensor,torch.Tensor]: # uint8 `[T*slots,size,size,3]`, for `whole` with another width or height, and seconds `[T*slots]` from the start of the clip
     "Read the frames of one clip, decoding small"
     n = self.n_frames*self.slots
     if not isinstance(o.path, (str, Path)):
@@ -89,7 +90,7 @@ def _short_side(fr, size):
     to = [round(o*size/min(h, w)) for o in (h, w)]
     return torch.nn.functional.interpolate(fr.permute(0,3,1,2), size=to, mode="bilinear", antialias=True).permute(0,2,3,1)
 
-# %% ../../nbs/02_data/06_clips.ipynb #8b95ed7b
+# %% ../../nbs/02_data/06_clips.ipynb #1160a144
 def decode_all(
     decode:DecodeClip, # Its `memory` is filled if `keep`
     clips:list[Clip], # What to read
@@ -102,21 +103,32 @@ def decode_all(
         if decode.memory and key in decode.memory: return key,None,""
         try: return key,decode.decode_clip(c),""
         except (SoccerKDError, OSError, ValueError) as e: return key,None,str(e)
-    bad = []
+    bad,shapes = [],{}
     if keep and decode.memory is None: decode.memory = {}
     with ThreadPoolExecutor(workers or torch.get_num_threads()) as ex:
         for c,(key,got,why) in zip(clips, track(ex.map(one, clips), total=len(clips), desc="reading clips")):
-            if why: bad.append((c.id, str(c.path), why))
-            elif keep and got is not None: decode.memory[key] = got
+            if why: bad.append((c.id, str(c.path), why)); continue
+            shapes.setdefault(tuple((got or decode.memory[key])[0].shape[1:3]), c.id)
+            if keep and got is not None: decode.memory[key] = got
+    _one_shape(shapes)
     return pd.DataFrame(bad, columns=["id", "path", "reason"])
 
-# %% ../../nbs/02_data/06_clips.ipynb #ff5762d5
+# %% ../../nbs/02_data/06_clips.ipynb #d5f7602f
+def _one_shape(
+    shapes:dict, # Height and width to a clip that has them
+):
+    "Raise if clips differ in shape"
+    if len(shapes)>1:
+        (a,i),(b,j) = list(shapes.items())[:2]
+        raise SoccerKDError.of(j, f"is decoded to {b[0]} x {b[1]} pixels, but {i} to {a[0]} x {a[1]}", "with fit='whole' all clips need one aspect ratio; use fit='crop' or fit='pad', or leave some out")
+
+# %% ../../nbs/02_data/06_clips.ipynb #7ba39c65
 def bytes_needed(
     decode:DecodeClip, # For the shape
     n:int, # Clips
 )->int:
-    "Bytes of memory that `n` decoded clips take"
-    return n*decode.n_frames*decode.slots*decode.size**2*3
+    "Bytes of memory that `n` decoded clips take; frames left whole are taken to be 16 by 9"
+    return round(n*decode.n_frames*decode.slots*decode.size**2*3*(16/9 if decode.fit=="whole" else 1))
 
 # %% ../../nbs/02_data/06_clips.ipynb #752dc940
 def balanced_order(
@@ -131,12 +143,13 @@ def balanced_order(
     res = [i for k,pool in pools.items() for i in draw(pool, share+(k in extra))]
     return rng.sample(res, len(res))
 
-# %% ../../nbs/02_data/06_clips.ipynb #67d7a34f
+# %% ../../nbs/02_data/06_clips.ipynb #796f7253
 class ClipDL(TfmdDL):
     "A `TfmdDL` whose batches of clips carry their times"
     balance = None # Class number of each clip: every class is then drawn equally often
     def shuffle_fn(self, idxs): return super().shuffle_fn(idxs) if self.balance is None else balanced_order(self.balance, self.rng)
     def create_batch(self, b):
+        if b and isinstance(b[0], (tuple, list)) and isinstance(b[0][0], TensorClip): _one_shape({tuple(o[0].shape[-2:]):f"clip {i} of the batch" for i,o in enumerate(b)})
         res = super().create_batch(b)
         if isinstance(res, (tuple, list)) and isinstance(res[0], TensorClip) and all(o[0].times is not None for o in b):
             res[0].times = torch.stack([torch.as_tensor(o[0].times) for o in b])
@@ -184,7 +197,15 @@ def show_results(self:ClipDL,
     ys,ps = [[self.vocab[int(i)] for i in o] for o in (b[1], out)]
     return _strips(b[0], [f"{y}, predicted {p}" for y,p in zip(ys, ps)], max_n, ["#1b7837" if y==p else "#b2182b" for y,p in zip(ys, ps)])
 
-# %% ../../nbs/02_data/06_clips.ipynb #5539feb8
+# %% ../../nbs/02_data/06_clips.ipynb #af7af84b
+def is_synthetic(
+    clips, # Clips or paths
+)->bool:
+    "Whether any of the clips lies in a folder that `make_clips` filled"
+    paths = [getattr(c, "path", c) for c in clips]
+    return any((o/"world.json").exists() for o in {o for p in paths if isinstance(p, (str, Path)) for o in list(Path(p).parents)[:3]})
+
+# %% ../../nbs/02_data/06_clips.ipynb #0036eee4
 def clip_tfms(
     size:int, # Side of what the network sees, in pixels
     slots:int=3, # See `TimeJitter`
@@ -195,17 +216,17 @@ def clip_tfms(
 )->list: # Batch transforms
     "The transforms of a batch: time, bytes to float, crop and mirror, colour"
     if isinstance(augment, str): crop = MultiScaleCropClip(size, augment, flip=flip)
-    else: crop = RandomResizedCropClip(size, scale=scale, flip=flip) if augment else RandomResizedCropClip(size, scale=(1.,1.), ratio=(1.,1.), flip=0.)
+    else: crop = RandomResizedCropClip(size, scale=scale, flip=flip) if augment else RandomResizedCropClip(size, scale=(1.,1.), ratio=(1.,1.), flip=0., shift=0.)
     res = [TimeJitter(slots), ClipToFloat(), crop]
     return res+[ColourClip(.2*colour, .25*colour, .3*colour)] if augment and colour else res
 
-# %% ../../nbs/02_data/06_clips.ipynb #a10b4ec7
+# %% ../../nbs/02_data/06_clips.ipynb #157520c9
 @delegates(clip_tfms)
 def ClipBlock(
     n_frames:int=8, # Frames per clip
     size:int=112, # Side of what the network sees, in pixels
     slots:int=3, # Frames decoded per segment, see `TimeJitter`
-    fit:str="crop", # `crop` or `pad`, see `square`
+    fit:str="crop", # `crop`, `pad` or `whole`, see `square`
     backend:str="auto", # See `open_video`
     fps:float|None=None, # Rate of frame folders, frames per second
     margin:float=1.125, # Side that is decoded, as a multiple of `size`: room for crops
@@ -220,7 +241,7 @@ class ClipDataLoaders(DataLoaders):
     "Loaders of clips. `bad`: what could not be read; `test_clips`: held back; `table`: which clip is where; `config`: how to make them again"
     bad,test_clips,table,config = None,(),None,None
 
-# %% ../../nbs/02_data/06_clips.ipynb #b24ecfc9
+# %% ../../nbs/02_data/06_clips.ipynb #db0ace8a
 @patch(cls_method=True)
 @delegates(clip_tfms)
 def from_clips(cls:ClipDataLoaders,
@@ -233,7 +254,7 @@ def from_clips(cls:ClipDataLoaders,
     seed:int=0, # Order of the batches
     vocab=None, # Class names; those of `train` by default
     slots:int=3, # Frames decoded per segment, see `TimeJitter`
-    fit:str="crop", # `crop` or `pad`, see `square`
+    fit:str="crop", # `crop`, `pad` or `whole`, see `square`
     on_bad:str="skip", # `skip` what can't be read and list it in `bad`, or `raise`
     keep="auto", # Keep decoded clips in memory: True, False, or `auto` for up to 2 GB
     device=None, # See `pick_device`

@@ -18,8 +18,9 @@ from .clips import *
 from .splits import *
 
 # %% auto #0
-__all__ = ['soccerdb1_classes', 'soccerdb1_counts', 'soccerdb1_clips', 'check_soccerdb1', 'authors_split', 'difference_hash',
-           'clip_hashes', 'hash_distances', 'near_duplicates', 'leak_report', 'save_split', 'load_split']
+__all__ = ['soccerdb1_classes', 'soccerdb1_counts', 'soccerdb1_clips', 'check_soccerdb1', 'authors_split', 'crossing_groups',
+           'difference_hash', 'clip_hashes', 'hash_distances', 'near_duplicates', 'leak_report', 'save_split',
+           'load_split']
 
 # %% ../../nbs/02_data/07_soccerdb1.ipynb #fb1c92e6
 soccerdb1_classes = ("dribble", "kick", "run", "walk")
@@ -59,6 +60,14 @@ def authors_split(
         at = max(int(.8*len(own))-1, 0)
         train += own[:at]; test += own[at:]
     return train, test
+
+# %% ../../nbs/02_data/07_soccerdb1.ipynb #3d7fdd8e
+def crossing_groups(
+    *sets, # Lists of clips: what to train on, what to test on
+)->list[str]: # Names of groups, sorted
+    "The groups that stand in more than one set"
+    names = [g for s in sets for g in {c.group for c in s}]
+    return sorted({g for g in names if names.count(g)>1})
 
 # %% ../../nbs/02_data/07_soccerdb1.ipynb #418f3eff
 def difference_hash(
@@ -161,10 +170,18 @@ def from_soccerdb1(cls:ClipDataLoaders,
     sets = _divide(clips, found, split, seed, valid_pct, test_pct, bits)
     return cls.from_clips(*sets, seed=seed, fps=fps, vocab=[k for k in soccerdb1_classes if any(c.label==k for c in clips)], **kwargs)
 
-# %% ../../nbs/02_data/07_soccerdb1.ipynb #5e75c725
+# %% ../../nbs/02_data/07_soccerdb1.ipynb #e705ca6a
+def _as_published(clips):
+    "The authors' split with every clip as a group of its own, since theirs were not kept apart; what crosses is printed"
+    sets = authors_split(clips)
+    if odd := crossing_groups(*sets):
+        n = sum(c.group in odd for c in sets[1])
+        print(f"the authors' split has groups on both sides: {', '.join(odd[:5])}{' ...' if len(odd)>5 else ''}, with {n} of its {len(sets[1])} test clips")
+    return [[replace(c, group=f"{Path(c.path).parent.parent.name}/{c.id}") for c in s] for s in sets]
+
 def _divide(clips, found, split, seed, valid_pct, test_pct, bits):
     "Clips to train on, to choose by, and held back"
-    if split=="authors": return authors_split(clips)
+    if split=="authors": return _as_published(clips)
     if split=="folders":
         if "train" not in found or "valid" not in found: raise SoccerKDError.of("split='folders'", "finds no folders train and val", "use 'grouped' or 'authors'")
         return [found.get(k, []) for k in ("train", "valid", "test")]

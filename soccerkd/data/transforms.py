@@ -100,17 +100,17 @@ class ClipToFloat(Transform):
     order = 10
     def encodes(self, x:TensorClip): return like(x, plain(x).float().div_(255)) if x.dtype==torch.uint8 else x
 
-# %% ../../nbs/02_data/05_transforms.ipynb #82868f99
+# %% ../../nbs/02_data/05_transforms.ipynb #653b1cb7
 def crop_boxes(
     n:int, # How many
-    scale:tuple[float,float], # Share of the area that is kept, least and most
+    scale:tuple[float,float], # Share of the area that is kept, least and most; all is the largest box of the result's shape
     ratio:tuple[float,float], # Width over height of what the box shows, least and most
     aspect:float=1., # Width over height of the frame, divided by that of the result
 )->Tensor: # `[n,4]`: centre x, centre y, half width, half height, in parts of the frame from -1 to 1
     "Random boxes inside the frame"
     area = torch.empty(n).uniform_(*scale)
     r = torch.exp(torch.empty(n).uniform_(math.log(ratio[0]), math.log(ratio[1])))
-    hw,hh = (area*r/aspect).sqrt().clamp(max=1),(area/r*aspect).sqrt().clamp(max=1)
+    hw,hh = (area*r).sqrt().clamp(max=1)/max(aspect, 1.),(area/r).sqrt().clamp(max=1)*min(aspect, 1.)
     free = torch.rand(2, n)*2-1
     return torch.stack([free[0]*(1-hw), free[1]*(1-hh), hw, hh], 1)
 
@@ -128,7 +128,7 @@ def affine_clip(
     grid = F.affine_grid(theta, (b,c*t,*size), align_corners=False)
     return F.grid_sample(x.reshape(b,c*t,h,w), grid, mode="bilinear", padding_mode="reflection", align_corners=False).view(b,c,t,*size)
 
-# %% ../../nbs/02_data/05_transforms.ipynb #600e5179
+# %% ../../nbs/02_data/05_transforms.ipynb #40620358
 class RandomResizedCropClip(Transform):
     "One random crop and, with probability `flip`, one mirroring per clip; the middle of the frame in validation"
     order,split_idx = 20,None
@@ -137,10 +137,11 @@ class RandomResizedCropClip(Transform):
         scale=(.6,1.), # Share of the area that is kept
         ratio=(.85,1.18), # Width over height
         flip:float=.5, # Probability of mirroring left and right
+        shift:float=1., # How far from the middle, as a share of what there is: 0 stays there
     ):
         super().__init__()
         self.size = (size,size) if isinstance(size, int) else tuple(size)
-        self.scale,self.ratio,self.flip,self.train = scale,ratio,flip,False
+        self.scale,self.ratio,self.flip,self.shift,self.train = scale,ratio,flip,shift,False
     def __call__(self, b, split_idx=None, **kwargs):
         self.train = split_idx==0
         return super().__call__(b, split_idx=split_idx, **kwargs)
@@ -148,6 +149,7 @@ class RandomResizedCropClip(Transform):
     def _random(self, x):
         (h,w),(sh,sw) = x.shape[-2:],self.size
         boxes = crop_boxes(len(x), self.scale, self.ratio, aspect=w*sh/(h*sw))
+        boxes[:,:2] *= self.shift
         boxes[:,2] *= 1-2*(torch.rand(len(x))<self.flip).float()
         return affine_clip(x, boxes, self.size)
     def _middle(self, x):

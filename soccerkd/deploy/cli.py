@@ -40,7 +40,7 @@ def scan(
     print(df.to_string(index=False))
     print(f"{int(df.ok.sum())} of {len(df)} can be read")
 
-# %% ../../nbs/06_deploy/03_cli.ipynb #1c66695b
+# %% ../../nbs/06_deploy/03_cli.ipynb #e47196f3
 @command
 def demo(
     out:str="runs/demo", # Folder for clips, networks and report
@@ -49,12 +49,13 @@ def demo(
     full:bool=False, # TAM-ResNet-50 at 112 pixels: wants a GPU
     epochs:int=None, # Passes of each student; the teacher gets its share more
     device:str=None, # cpu or cuda; the best there is by default
+    again:bool=False, # Allow a further look at the test set with other epochs
 ):
     "Synthetic clips, teacher, student alone, student with teacher, table and report"
     from soccerkd.deploy.demo import demo as run
-    run(out, per_class, seed, full, epochs, device)
+    run(out, per_class, seed, full, epochs, device, again)
 
-# %% ../../nbs/06_deploy/03_cli.ipynb #6b284635
+# %% ../../nbs/06_deploy/03_cli.ipynb #17d7e37f
 @command
 def distill(
     path:str, # Folder with one folder per class, or with labels.csv
@@ -75,7 +76,7 @@ def distill(
     labels:str=None, # Class names to keep, separated by commas
     groups:str=None, # Groups to keep, separated by commas
     hold_out:str=None, # Groups to test on: commas inside a fold, slashes between folds; dealt out by default
-    folds:int=4, # Number of folds if they are dealt out
+    folds:int=5, # Number of folds if they are dealt out
     frozen:str=None, # Image network for the control on frozen features, such as mobilenet_v2
     frozen_weights:str=None, # Its weights
     seed:int=None, # For folds, weights and batches; 0 (230) by default
@@ -104,20 +105,21 @@ def _faithful(path, out, variant, teacher, weights, teacher_epochs, epochs, labe
     table = faithful_on(path, out, Published(int(depth), weights, **given), labels, groups, device=device)
     print(table.to_string()); print(table.attrs["note"])
 
-# %% ../../nbs/06_deploy/03_cli.ipynb #cc2dd3c9
+# %% ../../nbs/06_deploy/03_cli.ipynb #a68e78b0
 @command
 def evaluate(
     run:str, # Run folder
     path:str, # Folder with one folder per class, or labels.csv
     json:bool=False, # Print JSON
     device:str=None, # cpu or cuda
+    again:bool=False, # Allow a further look at clips that were held back when it was trained
 ):
     "Scores of a trained network on labelled clips"
     from soccerkd.deploy.compare import find_clips
     from soccerkd.distill.runs import load_run
     from soccerkd.evaluate.report import evaluate as score
     learn = load_run(run, device=device)
-    r = score(learn, learn.dls.test_dl(find_clips(path), with_labels=True, num_workers=0))
+    r = score(learn, learn.dls.test_dl(find_clips(path), with_labels=True, num_workers=0), again=again)
     if json: return dict(r)
     print(r._repr_markdown_())
 

@@ -31,7 +31,7 @@ def demo_recipe(
     if epochs is not None: r.teacher_epochs,r.student_epochs = max(round(epochs*r.teacher_epochs/r.student_epochs), 1),epochs
     return r, dict(**data, seed=seed)
 
-# %% ../../nbs/06_deploy/00_demo.ipynb #5efee5bc
+# %% ../../nbs/06_deploy/00_demo.ipynb #8ba9e249
 note = """These are SYNTHETIC clips, drawn by this program. The numbers show that the method and the code work, not how well a network would do on matches.
 Published results on SoccerDB1 can't be compared with them."""
 def demo(
@@ -41,6 +41,7 @@ def demo(
     full:bool=False, # TAM-ResNet-50 at 112 pixels: wants a GPU
     epochs:int|None=None, # Of each student; the teacher gets its share more
     device=None, # See `pick_device`
+    again:bool=False, # Allow a further look at the test set with other epochs, see `run_recipe`
 )->Path: # The report
     "Clips, teacher, student alone, student with teacher, test, report"
     start,out,(recipe,data) = time.time(),Path(out),demo_recipe(full, seed, epochs)
@@ -48,7 +49,7 @@ def demo(
     print(f"soccerkd demo on {device}, {pick_precision('auto', device)}; everything goes to {out}")
     clips = make_clips(out/"clips", per_class=per_class, seed=seed)
     dls = ClipDataLoaders.from_folder(clips, device=device, **data)
-    reports = run_recipe(dls, recipe, out)
+    reports = run_recipe(dls, recipe, out, again=again)
     models = {k:load_run(out/k, device=device).model for k in ("teacher", "student_kd")}
     path = write_report(out, reports, dls, recipe, note=note, models={roles[k]:m for k,m in models.items()})
     demo_picture(reports, dls, out/"clips.jpg")
@@ -77,11 +78,12 @@ def demo_picture(
     plt.close(fig)
     return Path(path)
 
-# %% ../../nbs/06_deploy/00_demo.ipynb #a137837e
+# %% ../../nbs/06_deploy/00_demo.ipynb #2fabdab9
 def print_results(
     reports:dict, # From `run_recipe`
 ):
     "The table of results for a terminal"
+    if any(r.get("synthetic") for r in reports.values()): print("\nResults on SYNTHETIC clips: not to be compared with results on matches")
     print(f"\n{'':16}{'right':>12}{'accuracy':>10}   {'95 % interval':18}{'parameters':>12}{'ms/clip':>9}")
     first = next(iter(reports.values()))
     print(f"{'commonest class':16}{'':>12}{first['majority']:>10.1%}")

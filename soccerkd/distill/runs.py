@@ -113,19 +113,45 @@ def load_run(
     learn.record,learn.run_path = config["record"],path
     return learn
 
-# %% ../../nbs/04_distill/03_runs.ipynb #1b6ee3cd
+# %% ../../nbs/04_distill/03_runs.ipynb #f2bffef9
+@patch
+def note_test_looks(self:Learner,
+    n:int, # Looks so far
+)->int: # The same number
+    "Write down how often the test set was looked at, in the run folder too if there is one"
+    self.record = {**getattr(self, "record", {}), "test_looks":n}
+    file = getattr(self, "run_path", None) and self.run_path/"config.json"
+    if file and file.exists(): write_json(file, {**read_json(file), "record":self.record})
+    return n
+
 @patch
 def count_test_look(self:Learner,
     again:bool=False, # Is a second look meant?
 )->int: # Looks so far, this one included
-    "Note that the test set was looked at, in the run folder too if there is one"
-    if not hasattr(self, "record"): self.record = {}
-    if (n := self.record.get("test_looks", 0)) and not again:
+    "Note a look at the test set, or refuse it"
+    if (n := getattr(self, "record", {}).get("test_looks", 0)) and not again:
         raise SoccerKDError.of("the test set", f"was looked at before ({n} time{'s'*(n>1)})", "choose by the validation set; if a second look is meant, say again=True and report it")
-    self.record["test_looks"] = self.record.get("test_looks", 0)+1
-    file = getattr(self, "run_path", None) and self.run_path/"config.json"
-    if file and file.exists(): write_json(file, {**read_json(file), "record":self.record})
-    return self.record["test_looks"]
+    return self.note_test_looks(n+1)
+
+# %% ../../nbs/04_distill/03_runs.ipynb #399b528d
+from ..data.splits import Clip
+
+# %% ../../nbs/04_distill/03_runs.ipynb #26106f5e
+def _place(o):
+    "File and stretch of a clip, however the path is written"
+    return (Path(o.path).resolve(), o.start, o.end) if isinstance(o.path, (str, Path)) else o.key
+
+@patch
+def held_back(self:Learner,
+    items, # Clips or paths
+)->int: # 0 if none of them is a test clip
+    "How many of these clips were held back when this network was trained"
+    clips = [o if isinstance(o, Clip) else Clip(o) for o in items if isinstance(o, (Clip, str, Path))]
+    own = {_place(c) for c in getattr(self.dls, "test_clips", ())}
+    file = getattr(self, "run_path", None) and self.run_path/"split.csv"
+    table = pd.read_csv(file, dtype=str, keep_default_na=False) if file and file.exists() else pd.DataFrame(columns=["split", "id", "group"])
+    where,names = dict(zip(zip(table.id, table.group), table.split)),set(table.id[table.split=="test"])
+    return sum(_place(c) in own or where.get((c.id, c.group), "test" if c.id in names else "")=="test" for c in clips)
 
 # %% ../../nbs/04_distill/03_runs.ipynb #0882df8c
 def _generators(dls):

@@ -34,17 +34,14 @@ def table_html(
     rows = "".join(f"<tr><th>{html.escape(str(i))}</th>"+"".join(f"<td>{cell(c, v)}</td>" for c,v in r.items())+"</tr>" for i,r in df.iterrows())
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
-# %% ../../nbs/05_evaluate/05_html.ipynb #09aedc3e
+# %% ../../nbs/05_evaluate/05_html.ipynb #7faf66d4
 def results_table(
     reports:dict[str,Report], # From `run_recipe`
 )->pd.DataFrame: # One row per network, and one for the commonest class
     "What each network reached and what it costs"
     table = compare(reports, against="student_alone")
     table["interval"] = [f"{a:.1%} to {b:.1%}" for a,b in zip(table.low, table.high)]
-    first = next(iter(reports.values()))
-    base = pd.DataFrame([dict(clip_accuracy=first["majority"], n=first["n"])], index=["commonest class"])
-    res = pd.concat([base, table.rename(index=roles)])
-    return res[["clip_accuracy", "interval", "macro_f1", "n", "params", "ms_per_clip", "p_mcnemar"]]
+    return table.rename(index=roles)[["clip_accuracy", "interval", "macro_f1", "n", "params", "ms_per_clip", "p_mcnemar"]]
 
 # %% ../../nbs/05_evaluate/05_html.ipynb #a2b8b21b
 def pick_examples(

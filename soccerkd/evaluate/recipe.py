@@ -21,7 +21,7 @@ from .report import *
 from ..models.speed import keep_memory
 
 # %% auto #0
-__all__ = ['roles', 'Recipe', 'new_learner', 'settings_of', 'train_role', 'judge', 'run_recipe', 'metrics_of',
+__all__ = ['roles', 'Recipe', 'new_learner', 'settings_of', 'train_role', 'judge', 'look_number', 'run_recipe', 'metrics_of',
            'over_recipe_seeds']
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #6880ede5
@@ -99,47 +99,77 @@ def _plain(o):
     if isinstance(o, dict): return {str(k):_plain(v) for k,v in o.items()}
     return [_plain(v) for v in o] if isinstance(o, (list, tuple)) else o
 
-# %% ../../nbs/05_evaluate/04_recipe.ipynb #de001480
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #bdc350ed
 def judge(
     learn:Learner, # From `train_role`
     path, # Its run folder
-    split:str="test", # Set to evaluate on
+    split:str="test", # Set to evaluate on, `test` or `valid`
+    before:int=0, # Looks at the same test clips with other recipes, see `look_number`
 )->Report:
     "The report of a finished network, from its folder if it is there"
+    if split not in ("test", "valid"): raise SoccerKDError.of(f"split={split!r}", "is not known", "use 'test' or 'valid'")
     file,sha = Path(path)/f"{split}.npz",read_json(Path(path)/"config.json")["weights_sha256"]
-    if file.exists():
-        try:
-            if (kept := load_report(file)).get("weights_sha256")==sha: return kept
-        except SoccerKDError: pass # Torn, so asked for again
-    report = evaluate(learn, split, again=True) # Asked again only where the kept answers are torn
-    report["weights_sha256"] = sha
-    report.save(file)
+    seen,report = max(learn.record.get("test_looks", 0), before),_kept(file, sha)
+    if report is None:
+        report = report_on(learn, learn.dls.heldout() if split=="test" else learn.dls.valid)
+        report.update(split=split, test_looks=seen+(split=="test"), weights_sha256=sha)
+        report.save(file)
+    if split=="test": report["test_looks"] = learn.note_test_looks(max(report["test_looks"], seen, before+1))
     return report
 
-# %% ../../nbs/05_evaluate/04_recipe.ipynb #6f39f5c4
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #16f34763
+def _kept(file, sha):
+    "The report in `file` if these weights gave it; None if it is torn or of others, so that they are asked again"
+    try: r = load_report(file) if file.exists() else {}
+    except SoccerKDError: return None
+    return r if r.get("weights_sha256")==sha else None
+
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #e905e9dc
+def look_number(
+    dls, # `ClipDataLoaders` with clips held back
+    recipe:Recipe, # What is to be judged by them
+    out, # Folder of the recipe
+    again:bool=False, # Allow a further look with another recipe
+    note:bool=False, # Write it into the book
+)->int: # Looks at these clips in this folder, this one included
+    "How often the test clips decide, or the error that they did so before"
+    file,clips = Path(out)/"looks.json",split_hash(dls.table[dls.table.split=="test"])
+    book,plan = read_json(file) if file.exists() else {},_plain(dict(recipe=asdict(recipe), data=dls.config))
+    plans = book.get(clips, [])
+    if plan in plans: return len(plans)
+    if plans and not again:
+        odd = [f"{k}={plan[o][k]!r} after {v!r}" for o in plan for k,v in plans[-1][o].items() if plan[o].get(k)!=v] or ["another recipe"]
+        raise SoccerKDError.of(f"the test set of {out}", f"was looked at before, and this is another recipe ({', '.join(odd)})", "choose by the validation set; if a second look is meant, say again=True and report it")
+    if note: write_json(file, {**book, clips:[*plans, plan]})
+    return len(plans)+1
+
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #f13127d9
 def run_recipe(
     dls, # `ClipDataLoaders`
     recipe:Recipe, # What to train
     out, # Folder: a run folder for each network, and metrics.json
     split:str="test", # Set that decides: `test`, looked at once, or `valid` where there is no other
     quiet:bool=False, # No progress bars and no tables
+    again:bool=False, # Allow a further look at the test set, with another recipe in the same folder
 )->dict[str,Report]: # `teacher`, `student_alone`, `student_kd`
     "Train teacher, student alone and student with teacher; evaluate each once"
     out,learners = Path(out),{}
+    if split=="test": look_number(dls, recipe, out, again) # Refused now rather than after the training
     for role in roles: learners[role] = train_role(recipe, role, dls, out/role, learners.get("teacher"), quiet)
-    reports = {role:judge(learn, out/role, split) for role,learn in learners.items()}
+    before = look_number(dls, recipe, out, again, note=True)-1 if split=="test" else 0
+    reports = {role:judge(learn, out/role, split, before) for role,learn in learners.items()}
     write_json(out/"metrics.json", metrics_of(reports, recipe))
     return reports
 
-# %% ../../nbs/05_evaluate/04_recipe.ipynb #eb239186
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #57f8a85b
 def metrics_of(
     reports:dict[str,Report], # From `run_recipe`
     recipe:Recipe, # What was trained
 )->dict:
     "The content of metrics.json"
-    return dict(**{k:dict(r) for k,r in reports.items()}, recipe=asdict(recipe))
+    return dict(**{k:dict(r) for k,r in reports.items()}, recipe=asdict(recipe), synthetic=any(r.get("synthetic") for r in reports.values()))
 
-# %% ../../nbs/05_evaluate/04_recipe.ipynb #f962ddc8
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #d6df4fc3
 def over_recipe_seeds(
     dls, # `ClipDataLoaders`
     recipe:Recipe, # Its seed is replaced
@@ -147,13 +177,14 @@ def over_recipe_seeds(
     seeds=range(5), # Seeds for all three networks
     split:str="test", # As in `run_recipe`
     keep_weights:bool=True, # Otherwise the weights are deleted once a seed is done; its answers stay
+    again:bool=False, # As in `run_recipe`
 )->pd.DataFrame: # One row per seed and network
     "Teacher, student alone and student with teacher for several seeds"
     rows,out = [],Path(out)
     for s in seeds:
         r,file = Recipe(**{**asdict(recipe), "seed":s}),out/f"seed{s}"/"metrics.json"
         done = read_json(file) if file.exists() else None
-        if not done or done["recipe"]!=asdict(r): done = metrics_of(run_recipe(dls, r, out/f"seed{s}", split, quiet=True), r)
+        if not done or done["recipe"]!=_plain(asdict(r)) or done["teacher"]["split"]!=split: done = metrics_of(run_recipe(dls, r, out/f"seed{s}", split, True, again), r)
         if not keep_weights:
             for o in (out/f"seed{s}").glob("*/model.safetensors"): o.unlink()
         rows += [dict(seed=s, network=roles[k], right=round(done[k]["clip_accuracy"]*done[k]["n"]), n=done[k]["n"],
