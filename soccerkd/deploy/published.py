@@ -32,7 +32,7 @@ def published_split(
     if not all(res): raise SoccerKDError.of(path, "leaves no clip to train or to test on", "give more clips, or folders train and val")
     return res
 
-# %% ../../nbs/06_deploy/02a_published.ipynb #d90a3ef0
+# %% ../../nbs/06_deploy/02a_published.ipynb #1268df21
 def faithful_on(
     path, # Folder of clips, or labels.csv
     out, # Folder for both networks and metrics.json
@@ -44,7 +44,9 @@ def faithful_on(
     "Train and score the published system; its numbers stand beside ours, as published"
     train,test = published_split(path, labels, groups)
     found = run_faithful(train, test, out, recipe, **kwargs)
-    return faithful_table(found, [c.label for c in test])
+    res = faithful_table(found, [c.label for c in test])
+    if not recipe.weights: res.attrs["note"] = f"no Kinetics weights were given: the teacher's backbone is random and frozen; {res.attrs['note']}"
+    return res
 
 # %% ../../nbs/06_deploy/02a_published.ipynb #cdf6e579
 def faithful_table(

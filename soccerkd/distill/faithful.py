@@ -97,17 +97,17 @@ class KeepGradients(Callback):
     def state_dict(self)->dict: return self.sums
     def load_state_dict(self, state): self.sums = {k:v.to(self.dls.device) for k,v in state.items()}
 
-# %% ../../nbs/04_distill/07_faithful.ipynb #1856f9d7
+# %% ../../nbs/04_distill/07_faithful.ipynb #5a27e5e1
 def faithful_teacher(
     dls:ClipDataLoaders, # From `frame_loaders`
     depth:int=50, # Of the backbone; 50 and 101 were published
-    weights=None, # File of Kinetics weights
+    weights=None, # File of Kinetics weights; without one the backbone stays as it was drawn, which may be what was published
     lr:float=1e-4, # At the start
     accumulate_forever:bool=False, # Never clear the gradients, as the script does
     **kwargs, # For `create_model`
 )->Learner: # `learn.fit(100)` is the published length
     "The published teacher"
-    model = create_model(f"jointnet{depth}", n_classes=len(dls.vocab), n_frames=1, weights=weights, variant="faithful", **kwargs)
+    model = create_model(f"jointnet{depth}", n_classes=len(dls.vocab), n_frames=1, weights=weights, variant="faithful", **{"random_backbone":weights is None, **kwargs})
     adam = partial(OptimWrapper, opt=torch.optim.Adam)
     cbs = [EpochRate(cosine_rate(lr))]+[KeepGradients()]*accumulate_forever
     return teacher_learner(dls, model, precision="fp32", wd=0., opt_func=adam, cbs=cbs)
