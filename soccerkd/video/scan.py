@@ -34,7 +34,7 @@ def find_videos(
         if fps: res += sorted({o.parent for o in inside if o.suffix.lower() in _picture_suffixes})
     return res
 
-# %% ../../nbs/01_video/02_scan.ipynb #ee7820d4
+# %% ../../nbs/01_video/02_scan.ipynb #c832b7ce
 def _row(path, full, resize, fps):
     path = Path(path)
     with open_video(path, resize=resize, fps=fps) as v:
@@ -43,6 +43,7 @@ def _row(path, full, resize, fps):
             rotation=0, backend=v.backend)
         if path.is_dir(): v.get([0, len(v)-1] if not full else range(len(v))); return row
     i = video_index(path)
+    row["reason"] = "; ".join(o for o in (i.note, row["reason"]) if o)
     if full or "it fails" in row["reason"]: _decode_whole(i)
     return dict(row, codec=i.codec, width=i.width, height=i.height, rotation=i.turn*90)
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..core import *
 
 # %% auto #0
-__all__ = ['stamp_frame', 'read_stamp', 'stamped_video', 'rotate_mp4', 'spoil_packet']
+__all__ = ['stamp_frame', 'read_stamp', 'stamped_video', 'rotate_mp4', 'cut_mp4', 'spoil_packet']
 
 # %% ../../nbs/01_video/04_stamp.ipynb #da127630
 _grid,_bits = 4,12
@@ -60,7 +60,7 @@ def _stamped_frames(n, fps, tick, times, start, size, pix_fmt):
         frame.time_base,frame.pts = tick,round((start+(i/fps if times is None else times[i]))/tick)
         yield frame
 
-# %% ../../nbs/01_video/04_stamp.ipynb #3e2eeb54
+# %% ../../nbs/01_video/04_stamp.ipynb #71b96107
 def stamped_video(
     path, # Where to write; the ending decides the container
     n:int=50, # Number of frames
@@ -75,7 +75,7 @@ def stamped_video(
 )->Path: # `path`
     "Write a video whose frames carry their numbers"
     path,fps = Path(path),Fraction(fps).limit_denominator(1001)
-    tick = 1/fps if path.suffix==".avi" else _tick # AVI has no times, only a rate
+    tick = 1/fps if path.suffix==".avi" or codec in ("mpeg1video", "mpeg2video") else _tick # These know a rate, no times
     with av.open(str(path), "w", options={k:str(v) for k,v in container.items()}) as c:
         s = c.add_stream(codec, rate=fps, options=options or {})
         s.height,s.width,s.pix_fmt = *size,pix_fmt
@@ -99,6 +99,28 @@ def rotate_mp4(
     a,b,c,d = _matrices[degrees]
     if mirror: a,b = -a,-b
     data[at:at+36] = struct.pack(">9i", a<<16, b<<16, 0, c<<16, d<<16, 0, 0, 0, 1<<30)
+    path.write_bytes(data)
+    return path
+
+# %% ../../nbs/01_video/04_stamp.ipynb #1d013d93
+def cut_mp4(
+    path, # An MP4 or MOV file with B-frames, changed in place
+    parts, # Shown parts, such as `[(0, 1.2), (2, 2.8)]`, in seconds from the first frame
+)->Path: # `path`
+    "Write an edit list into the only track"
+    path = Path(path)
+    data = bytearray(path.read_bytes())
+    if not data.rfind(b"elst")>data.rfind(b"mdat"):
+        raise SoccerKDError.of(path, "has no edit list behind its frames", "write it with bf > 0 and without faststart")
+    at = data.rindex(b"elst")-4
+    movie,media = (struct.unpack_from(">I", data, data.rindex(o)+16)[0] for o in (b"mvhd", b"mdhd"))
+    old,first = struct.unpack_from(">I", data, at)[0],struct.unpack_from(">i", data, at+20)[0]
+    rows = [struct.pack(">IiI", round((b-a)*movie), first+round(a*media), 1<<16) for a,b in parts]
+    box = struct.pack(">I4sII", 16+12*len(rows), b"elst", 0, len(rows))+b"".join(rows)
+    for outer in (b"edts", b"trak", b"moov"):
+        i = data.rindex(outer, 0, at)-4
+        struct.pack_into(">I", data, i, struct.unpack_from(">I", data, i)[0]+len(box)-old)
+    data[at:at+old] = box
     path.write_bytes(data)
     return path
 
