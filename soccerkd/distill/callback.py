@@ -144,13 +144,14 @@ class DistillRecorder(Callback):
         n = sum(o[0] for o in parts)
         self.recorder.log += [float(sum(o[0]*o[i] for o in parts)/n) if n else float("nan") for i in (1,2)]
 
-# %% ../../nbs/04_distill/01_callback.ipynb #0e110667
+# %% ../../nbs/04_distill/01_callback.ipynb #69b9aaa2
 def history(
     learn:Learner, # After `fit`
 )->pd.DataFrame: # One row per epoch; columns as in fastai's table, without the time
     "What the recorder holds, as a table"
     names = [o for o in learn.recorder.metric_names if o not in ("epoch", "time")]
-    res = pd.DataFrame([list(map(float, o)) for o in learn.recorder.values], columns=names)
+    rows = [o for o in getattr(learn.recorder, "values", []) if len(o)==len(names)] # `learn.validate()` leaves a shorter one
+    res = pd.DataFrame([list(map(float, o)) for o in rows], columns=names)
     res.index.name = "epoch"
     return res
 

@@ -73,7 +73,7 @@ def run_config(
     if kd := getattr(learn, "distill", None): res["distill"] = _distilled(kd)
     return dict(**res, **extra, machine=machine_info(), time=time.strftime("%Y-%m-%d %H:%M:%S"))
 
-# %% ../../nbs/04_distill/03_runs.ipynb #e0c3d0f8
+# %% ../../nbs/04_distill/03_runs.ipynb #694505fe
 def save_run(
     learn:Learner, # From `teacher_learner` or `distill_learner`
     path, # Folder, made if needed
@@ -82,7 +82,7 @@ def save_run(
     "Write the run folder; config.json comes last, so a folder that has one is complete"
     path = Path(path)
     save_weights(learn.model, path/"model.safetensors")
-    if getattr(learn, "recorder", None) and learn.recorder.values:
+    if getattr(learn, "recorder", None) and getattr(learn.recorder, "values", None) and len(history(learn)):
         with atomic_path(path/"history.csv") as tmp: history(learn).to_csv(tmp)
     if getattr(learn.dls, "table", None) is not None:
         with atomic_path(path/"split.csv") as tmp: learn.dls.table.to_csv(tmp, index=False)
