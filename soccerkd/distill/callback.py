@@ -34,49 +34,65 @@ def frozen(
     finally:
         for m in training: m.training = True
 
-# %% ../../nbs/04_distill/01_callback.ipynb #cf15daec
+# %% ../../nbs/04_distill/01_callback.ipynb #ef42b9cb
 class DistillCallback(Callback):
     "Mix the teacher's opinion into the training loss: `alpha * kd + (1-alpha) * hard`"
     order,run_valid,name = GradientAccumulation.order-1,False,"distill" # Before the loss is divided
     def __init__(self,
-        teacher, # Module, or Learner whose model is used
+        teacher=None, # Module, or Learner whose model is used; not needed with a bank
         alpha=.5, # Weight of the teacher's term, 0 to 1, or a function of training progress; the labels get 1-alpha
         temperature=4., # Softens both sides; a number or a function of training progress
         loss=soft_target, # Called with (student logits, teacher logits, temperature=...), and with target=... if it has such a parameter
         trust=None, # Function from teacher logits `[B,K]` to `[B]` in 0 to 1, such as `certainty`: `alpha` is multiplied by it, clip by clip
         unlabelled=None, # A loader of further clips, whose labels, if any, are not used: the teacher speaks about them too
+        bank=None, # A `TeacherBank`, whose answers are taken instead of asking the teacher
     ):
-        store_attr("alpha,temperature,loss,trust,unlabelled")
+        store_attr("alpha,temperature,loss,trust,unlabelled,bank")
         self.owner,self.takes = teacher,set(inspect.signature(loss).parameters)
         if trust and "reduction" not in self.takes: raise SoccerKDError.of(f"loss={_name(loss)}", "gives no loss for each clip, which trust= needs", "use soft_target")
         if unlabelled is not None and "target" in self.takes: raise SoccerKDError.of(f"loss={_name(loss)}", "needs labels", "use soft_target for clips without labels")
         for setting,nm,low,high in ((alpha, "alpha", 0., 1.), (temperature, "temperature", 1e-3, 1e3)):
             if not callable(setting): value_at(setting, 0., nm, low, high)
-        if not isinstance(self.teacher, nn.Module): raise SoccerKDError.of(f"teacher={teacher!r:.60}", "is neither a module nor a Learner", "give a trained network")
+        if not isinstance(self.teacher, nn.Module) and (bank is None or teacher is not None or unlabelled is not None): raise SoccerKDError.of(f"teacher={teacher!r:.60}", "is neither a module nor a Learner", "give a trained network")
     @property
     def teacher(self)->nn.Module: return self.owner.model if isinstance(self.owner, Learner) else self.owner
 
 # %% ../../nbs/04_distill/01_callback.ipynb #0de69b5c
 def _name(f): return getattr(f, "__name__", type(f).__name__)
 
-# %% ../../nbs/04_distill/01_callback.ipynb #e935e629
+# %% ../../nbs/04_distill/01_callback.ipynb #70fd3d4e
 @patch
 def before_fit(self:DistillCallback):
-    "Check the classes, move the teacher to the data's device"
+    "Check the classes, move the teacher to the data's device, open the bank"
     theirs,ours = (getattr(getattr(o, "dls", None), "vocab", None) for o in (self.owner, self.learn))
     if isinstance(self.owner, Learner) and theirs is not None and ours is not None and list(theirs)!=list(ours):
         raise SoccerKDError.of("the teacher", f"knows the classes {', '.join(map(str, theirs))}, the data has {', '.join(map(str, ours))}", "train it on the same classes")
     if self.teacher is self.learn.model: raise SoccerKDError.of("the teacher", "is the student itself", "give another network")
-    self.teacher.to(self.dls.device)
+    if self.teacher is not None: self.teacher.to(self.dls.device)
+    if self.bank is not None: self.rows = self.bank.attach(self.dls, self.teacher)
     self.parts,self.stream = [],iter(())
 
-# %% ../../nbs/04_distill/01_callback.ipynb #7c41bcec
+@patch
+def after_fit(self:DistillCallback):
+    "Leave the loader as it was"
+    if self.bank is not None: self.bank.detach(self.dls)
+
+# %% ../../nbs/04_distill/01_callback.ipynb #9ea3ec22
 @patch
 def answer(self:DistillCallback,
     xb=None, # Inputs; those of the current batch by default
 )->Tensor: # Logits `[B,K]`
-    "What the teacher says to a batch"
+    "What the teacher says to a batch, or said to it"
+    if self.bank is not None and xb is None: return self.banked()
     with frozen(self.teacher) as teacher: return teacher(*(self.xb if xb is None else xb))
+
+@patch
+def banked(self:DistillCallback)->Tensor: # Logits `[B,K]`
+    "What the teacher said to the clips of the current batch, in the views they are shown in"
+    x = self.xb[0]
+    if isinstance(getattr(self.learn.loss_func, "__self__", None), MixHandler): raise SoccerKDError.of("the bank", "holds no answers to mixed clips", "leave out MixUp and CutMix, or the bank")
+    if getattr(x, "index", None) is None: raise SoccerKDError.of("the loader", "doesn't say which clips it gives", "use ClipDataLoaders with a bank")
+    return self.bank.answer(self.rows[x.index.cpu().numpy()], x.view.cpu().numpy()).to(self.pred.device)
 
 # %% ../../nbs/04_distill/01_callback.ipynb #351b6beb
 @patch
@@ -155,11 +171,11 @@ def history(
     res.index.name = "epoch"
     return res
 
-# %% ../../nbs/04_distill/01_callback.ipynb #36caee7d
+# %% ../../nbs/04_distill/01_callback.ipynb #e51ec81f
 @patch
 @delegates(DistillCallback.__init__)
 def distill_from(self:Learner,
-    teacher, # Module, or Learner whose model is used
+    teacher=None, # Module, or Learner whose model is used; not needed with a bank
     alpha=.5, # Weight of the teacher's term, 0 to 1, or a function of training progress; the labels get 1-alpha
     temperature=4., # Softens both sides
     **kwargs,

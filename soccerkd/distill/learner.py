@@ -81,25 +81,26 @@ def teacher_learner(
 # %% ../../nbs/04_distill/02_learner.ipynb #301c8a0c
 def _one_group(model): return [list(model.parameters())]
 
-# %% ../../nbs/04_distill/02_learner.ipynb #b67e05ec
+# %% ../../nbs/04_distill/02_learner.ipynb #9ceb007d
 @delegates(teacher_learner)
 def distill_learner(
     dls, # `ClipDataLoaders`, or any `DataLoaders` with a `vocab`
     model="tam_resnet18", # Name for `create_model`, or a network
-    teacher=None, # Module, or Learner whose model is used; None trains on the labels alone
+    teacher=None, # Module, or Learner whose model is used; with neither teacher nor bank it trains on the labels alone
     alpha=.5, # Weight of the teacher's term, 0 to 1, or a function of training progress; the labels get 1-alpha
     temperature=4., # Softens both sides
     loss=soft_target, # Called with (student logits, teacher logits, temperature=...), and with target=... if it has such a parameter
     trust=None, # Function from teacher logits `[B,K]` to `[B]` in 0 to 1, such as `certainty`: `alpha` is multiplied by it, clip by clip
     unlabelled=None, # A loader of further clips, for the teacher's term alone
+    bank=None, # A `TeacherBank`, whose answers are taken instead of asking the teacher
     variant:str="ours", # `ours`; `faithful` takes the divergence's mean over classes as well, as the authors' code does
     **kwargs,
 )->Learner:
     "A Learner whose network learns from the labels and from a teacher"
     if variant not in ("ours", "faithful"): raise SoccerKDError.of(f"variant={variant!r}", "is not known", "use 'ours' or 'faithful'")
     learn = teacher_learner(dls, model, **kwargs)
-    if teacher is None: return learn
-    return learn.distill_from(teacher, alpha, temperature, loss=partial_mean(loss) if variant=="faithful" else loss, trust=trust, unlabelled=unlabelled)
+    if teacher is None and bank is None: return learn
+    return learn.distill_from(teacher, alpha, temperature, loss=partial_mean(loss) if variant=="faithful" else loss, trust=trust, unlabelled=unlabelled, bank=bank)
 
 # %% ../../nbs/04_distill/02_learner.ipynb #ac3323e0
 def partial_mean(

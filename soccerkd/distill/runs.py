@@ -45,7 +45,7 @@ def _network(m):
     if isinstance(m, SeenAs): return dict(name="SeenAs", size=m.size, n_frames=m.n_frames, model=_network(m.model))
     return getattr(m, "config", None) or type(m).__name__
 
-# %% ../../nbs/04_distill/03_runs.ipynb #8def21ba
+# %% ../../nbs/04_distill/03_runs.ipynb #a3df4018
 def _n_clips(loader):
     "Clips of a loader, or True where it does not know"
     try: return len(loader.dataset)
@@ -55,6 +55,7 @@ def _distilled(kd):
     "The settings of a `DistillCallback`, and of a `FeatureDistill`"
     res = dict(teacher=_network(kd.teacher), alpha=_setting(kd.alpha), temperature=_setting(kd.temperature), loss=_called(kd.loss),
         trust=_called(kd.trust), unlabelled=None if kd.unlabelled is None else _n_clips(kd.unlabelled))
+    if kd.bank is not None: res.update(bank=str(kd.bank.path), teacher=kd.bank.settings["network"], teacher_sha256=kd.bank.settings["teacher"])
     own = vars(kd) # A callback hands unknown names on to the model
     if "feature_loss" not in own: return res
     pairs = own.get("layers") or kd.pairs # The layers that were compared; before the first batch those that were asked for
