@@ -16,7 +16,8 @@ from ..video.scan import video_suffixes
 
 # %% auto #0
 __all__ = ['image_suffixes', 'Clip', 'is_clip', 'class_folders', 'clip_groups', 'clips_from_folder', 'clips_from_df', 'find_file',
-           'frame_span', 'clips_from_labels_csv', 'grouped_split', 'check_leak', 'split_table', 'split_hash']
+           'frame_span', 'clips_from_labels_csv', 'grouped_split', 'check_leak', 'split_table', 'split_hash',
+           'clip_mark', 'content_hash']
 
 # %% ../../nbs/02_data/04_splits.ipynb #85d1e3f5
 @dataclass(frozen=True, eq=False)
@@ -184,3 +185,31 @@ def split_hash(
     "Hash of a split; the order of rows does not matter"
     text = "\n".join(sorted(table.to_csv(index=False, header=False, float_format="%.3f").splitlines()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+# %% ../../nbs/02_data/04_splits.ipynb #841da669
+def clip_mark(
+    clip:Clip, # A stretch of a file, a folder of frames, or frames in memory
+)->str: # 32 hexadecimal digits
+    "What tells this clip from all others, on any machine"
+    h = hashlib.sha256(f"{clip.start:.6f} {clip.end}".encode())
+    if not isinstance(clip.path, (str, Path)): h.update(np.ascontiguousarray(clip.path).data)
+    elif (path := Path(clip.path)).is_dir():
+        for f in sorted(path.iterdir()): h.update(f.name.encode()+_ends(f) if f.suffix.lower() in image_suffixes else b"")
+    else: h.update(_ends(path))
+    return h.hexdigest()[:32]
+
+# %% ../../nbs/02_data/04_splits.ipynb #5ba499fe
+def _ends(path, n=1<<16):
+    "Size of a file and its first and last bytes"
+    with open(path, "rb") as f:
+        size = f.seek(0, 2); f.seek(0)
+        first = f.read(n); f.seek(max(size-n, 0))
+        return str(size).encode()+first+f.read(n)
+
+# %% ../../nbs/02_data/04_splits.ipynb #7db7c10a
+def content_hash(
+    **splits, # Name to list of clips
+)->str: # 16 hexadecimal digits
+    "Hash of what is in the clips of a split, with their labels"
+    rows = sorted(f"{name} {clip_mark(c)} {c.label}" for name,clips in splits.items() for c in clips)
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]

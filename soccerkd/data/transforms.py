@@ -18,11 +18,11 @@ from fasttransform import Transform, DisplayedTransform
 __all__ = ['crop_places', 'TensorClip', 'plain', 'like', 'strip', 'show_strip', 'draw', 'TimeJitter', 'ClipToFloat', 'crop_boxes',
            'affine_clip', 'RandomResizedCropClip', 'MultiScaleCropClip', 'ColourClip']
 
-# %% ../../nbs/02_data/05_transforms.ipynb #c7d4ab31
+# %% ../../nbs/02_data/05_transforms.ipynb #d3515c52
 class TensorClip(TensorBase):
     "Frames of a clip `[3,T,H,W]`, or a batch of clips `[B,3,T,H,W]`; uint8, or float in [0,1]. `times` holds their seconds, `[T]` or `[B,T]`"
     times = None
-    index,view,seeds = None,None,None # Of a batch, `[B]`: which clips of the data set, and which view of each, see `ClipDL`
+    index,view_index,seeds = None,None,None # Of a batch, `[B]`: which clips of the data set, and which view of each, see `ClipDL`
 
 # %% ../../nbs/02_data/05_transforms.ipynb #3d6946d9
 def plain(

@@ -55,7 +55,7 @@ def demo(
     from soccerkd.deploy.demo import demo as run
     run(out, per_class, seed, full, epochs, device, again)
 
-# %% ../../nbs/06_deploy/03_cli.ipynb #17d7e37f
+# %% ../../nbs/06_deploy/03_cli.ipynb #093856b8
 @command
 def distill(
     path:str, # Folder with one folder per class, or with labels.csv
@@ -84,7 +84,8 @@ def distill(
 ):
     "Teacher, student alone and student with teacher on your clips, with whole groups held out"
     given = {k:v for k,v in dict(alpha=alpha, temperature=temperature, size=size, bs=bs, seed=seed).items() if v is not None}
-    if variant!="ours": return _faithful(path, out, variant, teacher, teacher_weights, teacher_epochs, epochs, names(labels), names(groups), device, given)
+    unused = dict(student=student!="tam_resnet18", student_weights=student_weights, lr=lr!=2e-3, n_frames=n_frames!=8, hold_out=hold_out, folds=folds!=5, frozen=frozen)
+    if variant!="ours": return _faithful([k for k,v in unused.items() if v], path, out, variant, teacher, teacher_weights, teacher_epochs, epochs, names(labels), names(groups), device, given)
     from soccerkd.deploy.compare import compare_on, counts_table, find_clips
     from soccerkd.evaluate.recipe import Recipe
     clips,epochs,data = find_clips(path, names(labels), names(groups)),epochs or 10,{k:given.pop(k, v) for k,v in (("size", 112), ("bs", 8))}
@@ -93,12 +94,13 @@ def distill(
     reports = compare_on(clips, recipe, out, held, (frozen, frozen_weights) if frozen else None, n_frames=n_frames, device=device, **data)
     print(counts_table(reports).to_string())
 
-# %% ../../nbs/06_deploy/03_cli.ipynb #01cca6a0
-def _faithful(path, out, variant, teacher, weights, teacher_epochs, epochs, labels, groups, device, given):
+# %% ../../nbs/06_deploy/03_cli.ipynb #1f89c91d
+def _faithful(unused, path, out, variant, teacher, weights, teacher_epochs, epochs, labels, groups, device, given):
     "SoccerKDNet as its authors trained and scored it"
     from soccerkd.core import SoccerKDError
     from soccerkd.deploy.published import Published, faithful_on
     if variant!="faithful": raise SoccerKDError.of(f"--variant {variant}", "is not known", "use ours or faithful")
+    if unused: raise SoccerKDError.of(f"--{unused[0].replace('_', '-')}", "has no part in the published procedure", "leave it out, or leave out --variant faithful")
     depth = (teacher or "jointnet50").removeprefix("jointnet")
     if not depth.isdigit(): raise SoccerKDError.of(f"--teacher {teacher}", "is not the published one", "use jointnet50 or jointnet101, or leave out --variant faithful")
     given.update({k:v for k,v in dict(teacher_epochs=teacher_epochs, student_epochs=epochs).items() if v is not None})

@@ -16,7 +16,7 @@ from ..evaluate.metrics import *
 # %% auto #0
 __all__ = ['published_split', 'faithful_on', 'faithful_table']
 
-# %% ../../nbs/06_deploy/02a_published.ipynb #298cb53e
+# %% ../../nbs/06_deploy/02a_published.ipynb #0bdc1361
 def published_split(
     path, # Folder of clips, or labels.csv
     labels=None, # Class names to keep; all by default
@@ -25,10 +25,10 @@ def published_split(
     "The two sets of the published procedure"
     path = Path(path)
     base = next((o for o in (path/"images", path/"videos") if o.is_dir()), path)
-    val = next((base/o for o in ("val", "valid") if (base/o).is_dir()), None)
+    val = next((base/o for o in ("val", "valid", "test") if (base/o).is_dir()), None)
     keep = lambda cs: [c for c in cs if (not labels or c.label in labels) and (not groups or c.group in groups)]
     if val and (base/"train").is_dir(): res = keep(clips_from_folder(base/"train")),keep(clips_from_folder(val))
-    else: res = authors_split(find_clips(path, labels, groups))
+    else: res = authors_split(find_clips(base, labels, groups))
     if not all(res): raise SoccerKDError.of(path, "leaves no clip to train or to test on", "give more clips, or folders train and val")
     return res
 

@@ -60,7 +60,7 @@ class DistillCallback(Callback):
 # %% ../../nbs/04_distill/01_callback.ipynb #0de69b5c
 def _name(f): return getattr(f, "__name__", type(f).__name__)
 
-# %% ../../nbs/04_distill/01_callback.ipynb #70fd3d4e
+# %% ../../nbs/04_distill/01_callback.ipynb #5f379f43
 @patch
 def before_fit(self:DistillCallback):
     "Check the classes, move the teacher to the data's device, open the bank"
@@ -69,15 +69,10 @@ def before_fit(self:DistillCallback):
         raise SoccerKDError.of("the teacher", f"knows the classes {', '.join(map(str, theirs))}, the data has {', '.join(map(str, ours))}", "train it on the same classes")
     if self.teacher is self.learn.model: raise SoccerKDError.of("the teacher", "is the student itself", "give another network")
     if self.teacher is not None: self.teacher.to(self.dls.device)
-    if self.bank is not None: self.rows = self.bank.attach(self.dls, self.teacher)
+    if self.bank is not None: self.learn.dls,self.rows = self.bank.attach(self.dls, self.teacher)
     self.parts,self.stream = [],iter(())
 
-@patch
-def after_fit(self:DistillCallback):
-    "Leave the loader as it was"
-    if self.bank is not None: self.bank.detach(self.dls)
-
-# %% ../../nbs/04_distill/01_callback.ipynb #9ea3ec22
+# %% ../../nbs/04_distill/01_callback.ipynb #8b1a9359
 @patch
 def answer(self:DistillCallback,
     xb=None, # Inputs; those of the current batch by default
@@ -92,7 +87,7 @@ def banked(self:DistillCallback)->Tensor: # Logits `[B,K]`
     x = self.xb[0]
     if isinstance(getattr(self.learn.loss_func, "__self__", None), MixHandler): raise SoccerKDError.of("the bank", "holds no answers to mixed clips", "leave out MixUp and CutMix, or the bank")
     if getattr(x, "index", None) is None: raise SoccerKDError.of("the loader", "doesn't say which clips it gives", "use ClipDataLoaders with a bank")
-    return self.bank.answer(self.rows[x.index.cpu().numpy()], x.view.cpu().numpy()).to(self.pred.device)
+    return self.bank.answer(self.rows[x.index.cpu().numpy()], x.view_index.cpu().numpy()).to(self.pred.device)
 
 # %% ../../nbs/04_distill/01_callback.ipynb #351b6beb
 @patch

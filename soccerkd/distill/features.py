@@ -41,7 +41,7 @@ def tap(
     model.forward = once
     return outs
 
-# %% ../../nbs/04_distill/05_features.ipynb #683ed531
+# %% ../../nbs/04_distill/05_features.ipynb #985e4a18
 class FeatureDistill(DistillCallback):
     "Distillation of answers and of features"
     @delegates(DistillCallback.__init__)
@@ -54,6 +54,7 @@ class FeatureDistill(DistillCallback):
         by_clip=None, # Average over time, so that the loss gets a row for each clip and not for each frame? By default for `relational_kd` only
         **kwargs,
     ):
+        if kwargs.get("bank") is not None: raise SoccerKDError.of("the bank", "holds answers and no features", "leave it out, or distil without features")
         super().__init__(teacher, **kwargs)
         store_attr("pairs,feature_loss,weight")
         base = feature_loss.func if isinstance(feature_loss, partial) else feature_loss

@@ -196,12 +196,17 @@ class Checkpoint(Callback):
     @property
     def epochs_done(self)->int: return self.kept["epochs_done"] if self.kept else 0
 
-# %% ../../nbs/04_distill/03_runs.ipynb #648d1fb6
+# %% ../../nbs/04_distill/03_runs.ipynb #7b4e1d10
 @patch
 def before_train(self:Checkpoint):
     "In the first epoch that is not skipped: everything as it was"
     if self.kept is None: return
     if self.learn.epoch!=self.epochs_done: raise SoccerKDError.of(self.path, f"holds {self.epochs_done} epochs, the training starts at {self.learn.epoch}", "fit with start_epoch=checkpoint.epochs_done")
+    self.restore()
+
+@patch
+def restore(self:Checkpoint):
+    "Weights, optimiser, callbacks, generators and record as they were written"
     self.learn.model.load_state_dict(self.kept["model"])
     for k,o in _stateful(self.learn).items(): o.load_state_dict(self.kept["callbacks"][k]) # First, since one may add parameters to the optimiser
     self.learn.opt.load_state_dict(self.kept["opt"])
@@ -213,7 +218,9 @@ def before_train(self:Checkpoint):
 @patch
 def after_epoch(self:Checkpoint):
     "Write the state"
-    if self.kept is not None: return # A skipped epoch
+    if self.kept is not None: # A skipped epoch; if it was the last, all was done before
+        if self.epoch+1==self.n_epoch==self.epochs_done: self.restore()
+        return
     state = dict(settings=self.settings, epochs_done=self.epoch+1, model=self.learn.model.state_dict(), opt=_safe(self.learn.opt.state_dict()), generators=_generators(self.dls),
         callbacks={k:_safe(o.state_dict()) for k,o in _stateful(self.learn).items()}, values=[[float(v) for v in o] for o in self.recorder.values], smooth=[self.recorder.smooth_loss.count, float(self.recorder.smooth_loss.val)])
     self.path.parent.mkdir(parents=True, exist_ok=True)

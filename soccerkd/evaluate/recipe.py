@@ -57,7 +57,7 @@ def new_learner(
     return distill_learner(dls, recipe.student, teacher=teacher if role=="student_kd" else None, alpha=recipe.alpha, temperature=recipe.temperature,
         weights=recipe.student_weights, precision=recipe.precision, **recipe.options)
 
-# %% ../../nbs/05_evaluate/04_recipe.ipynb #f8bc0f18
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #66a0fb2c
 def settings_of(
     recipe:Recipe, # The whole recipe
     role:str, # `teacher`, `student_alone` or `student_kd`
@@ -68,7 +68,7 @@ def settings_of(
     keys = {"seed", "lr", "precision", "options"}|({"teacher", "teacher_epochs", "teacher_weights"} if role!="student_alone" else set())
     if role!="teacher": keys |= {"student", "student_epochs", "student_weights"}
     if role=="student_kd": keys |= {"alpha", "temperature"}
-    return dict(**{k:r[k] for k in sorted(keys)}, role=role, data=dls.config, split=split_hash(dls.table))
+    return dict(**{k:r[k] for k in sorted(keys)}, role=role, data=dls.config, split=split_hash(dls.table), content=dls.content)
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #70d41cec
 def train_role(
@@ -169,7 +169,12 @@ def metrics_of(
     "The content of metrics.json"
     return dict(**{k:dict(r) for k,r in reports.items()}, recipe=asdict(recipe), synthetic=any(r.get("synthetic") for r in reports.values()))
 
-# %% ../../nbs/05_evaluate/04_recipe.ipynb #d6df4fc3
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #16853332
+def _same_settings(recipe, dls, folder):
+    "Were the networks of a folder trained on these clips, in this way?"
+    def of(role): return read_json(f).get("settings") if (f := folder/role/"config.json").exists() else None
+    return all(of(k)==_plain(settings_of(recipe, k, dls)) for k in roles)
+
 def over_recipe_seeds(
     dls, # `ClipDataLoaders`
     recipe:Recipe, # Its seed is replaced
@@ -184,7 +189,7 @@ def over_recipe_seeds(
     for s in seeds:
         r,file = Recipe(**{**asdict(recipe), "seed":s}),out/f"seed{s}"/"metrics.json"
         done = read_json(file) if file.exists() else None
-        if not done or done["recipe"]!=_plain(asdict(r)) or done["teacher"]["split"]!=split: done = metrics_of(run_recipe(dls, r, out/f"seed{s}", split, True, again), r)
+        if not done or done["recipe"]!=_plain(asdict(r)) or done["teacher"]["split"]!=split or not _same_settings(r, dls, out/f"seed{s}"): done = metrics_of(run_recipe(dls, r, out/f"seed{s}", split, True, again), r)
         if not keep_weights:
             for o in (out/f"seed{s}").glob("*/model.safetensors"): o.unlink()
         rows += [dict(seed=s, network=roles[k], right=round(done[k]["clip_accuracy"]*done[k]["n"]), n=done[k]["n"],
