@@ -113,7 +113,7 @@ class PyAVReader(VideoReader):
         self.index,self.threads,self._ctx = index,threads,None
         super().__init__(index.path, index.times, index.fps, shown_size(index.height, index.width, resize), **kw)
     def _open(self):
-        self._cursor,self._next,self._to_rgb = None,0,VideoReformatter()
+        self._cursor,self._next,self._to_rgb,self._wanted = None,0,VideoReformatter(),None
         self._reopen()
     def _reopen(self):
         self._shut()
@@ -139,6 +139,16 @@ def _packets_from(self:PyAVReader, place):
     self._fresh = False
     yield from self._c.demux(self._s)
 
+# %% ../../nbs/01_video/05_backends.ipynb #f826d197
+@patch
+def _thinned(self:PyAVReader, packets):
+    may = self.index.codec=="h264" and self.index.stored is not None and self.threads==1
+    for p in packets:
+        if may and p.size:
+            idle = self._wanted and p.pts is not None and p.pts<self._wanted[1] and p.pts not in self._wanted[0]
+            self._s.codec_context.skip_frame = "NONREF" if idle else "DEFAULT"
+        yield p
+
 # %% ../../nbs/01_video/05_backends.ipynb #7b4f1a29
 @patch
 def _spoiled(self:PyAVReader, n, frame, failed):
@@ -152,7 +162,7 @@ def _spoiled(self:PyAVReader, n, frame, failed):
 @patch
 def _numbered(self:PyAVReader, place):
     pts,front,failed = self.index.pts,count(),[]
-    for frame in decoded(self._packets_from(place), failed):
+    for frame in decoded(self._thinned(self._packets_from(place)), failed):
         if self.index.stored is None: n = next(front)
         else:
             if frame.pts is None or (place and frame.is_corrupt): continue
@@ -170,19 +180,21 @@ def _on_the_way(self:PyAVReader, f, place):
 # %% ../../nbs/01_video/05_backends.ipynb #77cc3ceb
 @patch
 def _frame(self:PyAVReader, f):
-    for earlier in (0, 1, 4):
+    for earlier in (0, 0, 1, 4) if self._wanted else (0, 1, 4):
         place = self.index.start_for(f, earlier)
         if earlier or not self._on_the_way(f, place): self._cursor = self._numbered(place)
         for n,frame in self._cursor:
             self._next = n+1
             if n==f: return frame
             if n>f: break
-        self._cursor = None
+        self._cursor = self._wanted = None # From now on every frame is decoded
     raise SoccerKDError.of(self.path, f"frame {f} at {self.times[f]:.2f} s is damaged", "leave this part out, or copy the file again")
 
 # %% ../../nbs/01_video/05_backends.ipynb #c979af89
 @patch
 def _fill(self:PyAVReader, idxs, out):
+    pts = self.index.pts[idxs]
+    self._wanted = set(pts.tolist()),int(pts[-1])
     try:
         for f,o in zip(idxs, out): o[...] = self._rgb(self._frame(f))
     except av.error.FFmpegError as e: raise SoccerKDError.of(self.path, f"reading failed ({e.strerror})", "copy it again") from e

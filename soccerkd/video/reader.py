@@ -36,7 +36,7 @@ def _need(name):
 def _steady(index): return np.abs(np.array(index.times)-np.arange(len(index.pts))/index.fps).max()<1e-3
 
 def _tries(index, backend):
-    if backend in ("auto", "decord"): return [(DecordReader, {})]
+    if backend=="decord": return [(DecordReader, {})]
     if backend=="torchcodec": return [(TorchcodecReader, dict(mode=m)) for m in (["approximate"] if _steady(index) else [])+["exact"]]
     return []
 
