@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from ..core import *
 
 # %% auto #0
-__all__ = ['video_log', 'open_container', 'decoded', 'VideoIndex', 'video_index']
+__all__ = ['video_log', 'open_container', 'decoded', 'VideoIndex', 'video_index', 'forget_index']
 
 # %% ../../nbs/01_video/03_index.ipynb #29ed0633
 video_log = logging.getLogger("soccerkd.video")
@@ -326,6 +326,13 @@ def video_index(
     _kept[key] = index
     while len(_kept)>1 and sum(len(o.pts) for o in list(_kept.values()))>4_000_000: _kept.popitem(last=False)
     return index
+
+# %% ../../nbs/01_video/03_index.ipynb #fa273d3b
+def forget_index(
+    path, # A video file
+):
+    "Let the next opening read the file anew"
+    for key in [k for k in _kept if k[0]==os.path.abspath(path)]: del _kept[key]
 
 # %% ../../nbs/01_video/03_index.ipynb #91b262c6
 @patch(as_prop=True)
