@@ -8,7 +8,9 @@ from soccerkd.video.scan import *
 from soccerkd.data.world import *
 from soccerkd.data.splits import *
 from soccerkd.data.transforms import *
+from soccerkd.data.feed import *
 from soccerkd.data.clips import *
+from soccerkd.data.cache import *
 from soccerkd.data.soccerdb1 import *
 from soccerkd.models.clipnet import *
 from soccerkd.models.tam import *

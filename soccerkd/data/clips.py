@@ -14,11 +14,13 @@ import pandas as pd
 import torch
 from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL
+from fastai.data.load import _loaders
 from fastai.data.transforms import IndexSplitter
 from fastai.torch_core import to_device
 from fasttransform import Transform
 from fastcore.all import L, delegates, patch
 from ..core import SoccerKDError, pick_device, seed_for, track
+from .feed import *
 from .splits import *
 from .transforms import *
 from ..video.reader import open_video
@@ -48,7 +50,7 @@ def square(
 
 # %% ../../nbs/02_data/06_clips.ipynb #3595eda3
 class DecodeClip(Transform):
-    "A `Clip`, a path or frames to a `TensorClip` uint8 `[3,T,H,W]` with its times; keeps what it decoded if `memory` is a dict"
+    "A `Clip`, a path or frames to a `TensorClip` uint8 `[3,T,H,W]` with its times; `memory` holds what was decoded before"
     def __init__(self,
         n_frames:int=8, # Segments per clip: what the network sees
         size:int=72, # Side of the decoded square, in pixels; for `whole` the short side
@@ -59,14 +61,12 @@ class DecodeClip(Transform):
     ):
         super().__init__()
         self.n_frames,self.size,self.slots,self.fit,self.backend,self.fps = n_frames,size,slots,fit,backend,fps
-        self.memory = None
+        self.memory = None # From a clip's key to what `planes` gives: a dict, or the map of a cache
     def encodes(self, o):
         if isinstance(o, TensorClip): return o
         if not isinstance(o, Clip): o = Clip(o)
-        key = o.key
-        if self.memory and key in self.memory: frames,times = self.memory[key]
-        else: frames,times = self.decode_clip(o)
-        return like(TensorClip(torch.zeros(1)), frames.permute(3,0,1,2), times)
+        frames,times = (self.memory.get(o.key) if self.memory else None) or self.planes(o)
+        return like(TensorClip(torch.zeros(1)), frames, times)
 
 # %% ../../nbs/02_data/06_clips.ipynb #4c700aae
 @patch
@@ -84,6 +84,15 @@ def decode_clip(self:DecodeClip,
         times = segment_times(o.start, end, n)
         frames = v.read_at(times)
     return square(frames, self.size, self.fit).contiguous(), torch.tensor(times)-o.start
+
+# %% ../../nbs/02_data/06_clips.ipynb #f8f5677e
+@patch
+def planes(self:DecodeClip,
+    o:Clip, # What to decode
+)->tuple[torch.Tensor,torch.Tensor]: # uint8 `[3,T*slots,size,size]` and seconds `[T*slots]`
+    "What `decode_clip` gives, in the order of a batch"
+    frames,times = self.decode_clip(o)
+    return frames.permute(3,0,1,2).contiguous(),times
 
 # %% ../../nbs/02_data/06_clips.ipynb #fb73664e
 def _short_side(fr, size):
@@ -104,14 +113,14 @@ def decode_all(
     def one(c):
         key = c.key
         if decode.memory and key in decode.memory: return key,None,""
-        try: return key,decode.decode_clip(c),""
+        try: return key,decode.planes(c),""
         except (SoccerKDError, OSError, ValueError) as e: return key,None,str(e)
     bad,shapes = [],{}
     if keep and decode.memory is None: decode.memory = {}
     with ThreadPoolExecutor(workers or torch.get_num_threads()) as ex:
         for c,(key,got,why) in zip(clips, track(ex.map(one, clips), total=len(clips), desc="reading clips")):
             if why: bad.append((c.id, str(c.path), why)); continue
-            shapes.setdefault(tuple((got or decode.memory[key])[0].shape[1:3]), c.id)
+            shapes.setdefault(tuple((got or decode.memory[key])[0].shape[-2:]), c.id)
             if keep and got is not None: decode.memory[key] = got
     _one_shape(shapes)
     return pd.DataFrame(bad, columns=["id", "path", "reason"])
@@ -201,6 +210,22 @@ def batch_of(self:ClipDL,
         b = self.do_batch([self.do_item(i+len(self.dataset)*v) for i,v in pairs])
         return self.after_batch(to_device(b, self.device))
     finally: self.seeds = keep
+
+# %% ../../nbs/02_data/06_clips.ipynb #2221badc
+@patch
+def copier(self:ClipDL):
+    "What copies batches ahead of their use; None where that brings nothing"
+    return copier_for(self.device)
+
+@patch
+def __iter__(self:ClipDL):
+    copy = self.copier()
+    if copy is None: yield from TfmdDL.__iter__(self); return
+    self.randomize(); self.before_iter()
+    self._DataLoader__idxs = self.get_idxs() # What fastai's own loop calls them
+    for got in ahead(map(copy, _loaders[self.fake_l.num_workers==0](self.fake_l))): yield self.after_batch(copy.ready(got))
+    self.after_iter()
+    if hasattr(self, "it"): del self.it
 
 # %% ../../nbs/02_data/06_clips.ipynb #3e0761dd
 @patch
@@ -304,8 +329,9 @@ def from_clips(cls:ClipDataLoaders,
     fit:str="crop", # `crop`, `pad` or `whole`, see `square`
     on_bad:str="skip", # `skip` what can't be read and list it in `bad`, or `raise`
     keep="auto", # Keep decoded clips in memory: True, False, or `auto` for up to 2 GB
+    cache=None, # Folder for decoded clips, see `ClipCache`: begun or added to; takes the place of `keep`
     device=None, # See `pick_device`
-    num_workers:int|None=None, # Processes that decode; none if the clips are in memory
+    num_workers=None, # Processes that decode: a number, `auto` to measure, or None for 2; none if the clips are in memory or in a cache
     backend:str="auto", # See `open_video`
     fps:float|None=None, # Rate of frame folders, frames per second
     path=".", # Where a `Learner` writes
@@ -318,13 +344,13 @@ def from_clips(cls:ClipDataLoaders,
     block = ClipBlock(n_frames, size, slots, fit, backend, fps, margin, **kwargs)
     decode = block.type_tfms[0]
     if keep=="auto": keep = bytes_needed(decode, len(train)+len(valid))<2e9
-    bad = decode_all(decode, [*train, *valid, *test], keep)
+    bad = decode_all(decode, [*train, *valid, *test], keep) if cache is None else _from_cache(decode, [*train, *valid, *test], cache)
     train,valid,test = _without(bad, on_bad, train, valid, test)
     vocab = list(vocab or sorted({c.label for c in train}))
     if odd := sorted({str(c.label) for c in [*train, *valid, *test]}-set(vocab)):
         raise SoccerKDError.of(f"class {odd[0]}", "has no clip to train on", f"add some, or leave it out (known: {', '.join(vocab)})")
     db = DataBlock((block, CategoryBlock(vocab=vocab, sort=False)), get_y=_label, splitter=IndexSplitter(range(len(train), len(train)+len(valid))))
-    dls = db.dataloaders([*train, *valid], path=path, bs=min(bs, len(train)), num_workers=(0 if keep else 2) if num_workers is None else num_workers,
+    dls = db.dataloaders([*train, *valid], path=path, bs=min(bs, len(train)), num_workers=_workers(num_workers, decode, train, bool(keep or cache)),
         device=pick_device(device))
     dls = cls(*dls.loaders, path=path, device=dls.device)
     if balanced: dls.train.balance = [vocab.index(c.label) for c in train]
@@ -335,6 +361,23 @@ def from_clips(cls:ClipDataLoaders,
 
 # %% ../../nbs/02_data/06_clips.ipynb #fb2a9f23
 def _label(o): return o.label
+
+def _from_cache(decode, clips, path):
+    "Let `decode` read from a cache, to which is added what it lacks; what can't be read, as in `decode_all`"
+    from soccerkd.data.cache import ClipCache
+    cache = ClipCache.build(path, decode, clips)
+    decode.memory = cache.of(clips)
+    shapes = decode.memory.shapes()
+    _one_shape({shapes[c.key]:c.id for c in clips if c.key in shapes})
+    return cache.bad
+
+def _workers(n, decode, clips, ready):
+    "How many processes decode"
+    if n is None or n=="auto" and ready: return 0 if ready else 2
+    if n!="auto": return n
+    n,rates = pick_workers(decode.planes, clips)
+    print(f"{n} workers decode {rates.per_second[rates.workers==n].item():.0f} clips a second")
+    return n
 
 def _without(bad, on_bad, *splits):
     "The splits without the bad clips, or the error that they are"

@@ -15,8 +15,8 @@ from fastai.vision.augment import RandTransform
 from fasttransform import Transform, DisplayedTransform
 
 # %% auto #0
-__all__ = ['crop_places', 'TensorClip', 'plain', 'like', 'strip', 'show_strip', 'draw', 'TimeJitter', 'ClipToFloat', 'crop_boxes',
-           'affine_clip', 'RandomResizedCropClip', 'MultiScaleCropClip', 'ColourClip']
+__all__ = ['crop_places', 'TensorClip', 'plain', 'like', 'strip', 'show_strip', 'draw', 'take_frames', 'TimeJitter',
+           'ClipToFloat', 'crop_boxes', 'affine_clip', 'RandomResizedCropClip', 'MultiScaleCropClip', 'ColourClip']
 
 # %% ../../nbs/02_data/05_transforms.ipynb #d3515c52
 class TensorClip(TensorBase):
@@ -83,6 +83,16 @@ def draw(
     g,salt = torch.Generator(),zlib.crc32(who.encode())
     return torch.stack([torch.rand(n, generator=g.manual_seed(int(s)+salt & 2**63-1)) for s in x.seeds], 1)
 
+# %% ../../nbs/02_data/05_transforms.ipynb #6b5f45e7
+def take_frames(
+    x:Tensor, # `[B,C,N,H,W]`
+    idx:Tensor, # `[B,T]`: which frames of each clip
+)->Tensor: # `[B,C,T,H,W]`, contiguous
+    "Some frames of each clip, copied plane by plane"
+    b,c,n,h,w = x.shape
+    first = torch.arange(b*c, device=x.device).view(b,c,1)*n # Whole planes are copied in order, so that what follows reads memory from front to back
+    return x.reshape(-1,h,w).index_select(0, (first+idx[:,None]).view(-1)).view(b,c,-1,h,w)
+
 # %% ../../nbs/02_data/05_transforms.ipynb #eecac724
 class TimeJitter(Transform):
     "Take one of `slots` frames in each segment: drawn once per clip in training, the middle one in validation"
@@ -106,7 +116,7 @@ class TimeJitter(Transform):
         slot = torch.randint(s, (b,k), device=p.device) if x.seeds is None else draw(x, k, "time").T.mul(s).long().to(p.device)
         idx = torch.arange(t, device=p.device)*s + slot
         rows = torch.arange(b, device=p.device)[:,None]
-        return like(x, p[rows,:,idx].transpose(1,2), None if x.times is None else x.times.to(p.device)[rows,idx])
+        return like(x, take_frames(p, idx), None if x.times is None else x.times.to(p.device)[rows,idx])
 
 # %% ../../nbs/02_data/05_transforms.ipynb #f65f8d96
 class ClipToFloat(Transform):
@@ -219,6 +229,6 @@ class ColourClip(Transform):
         u = (draw(x, 3, "colour")*2-1).view(3, -1, 1, 1, 1, 1).to(p.device, p.dtype)
         add,con,sat = u[0]*self.brightness,u[1]*self.contrast+1,u[2]*self.saturation+1
         grey = p.mean(1, keepdim=True)
-        res = torch.lerp(grey, p, sat)
         mid = grey.mean((2,3,4), keepdim=True)
-        return like(x, torch.lerp(mid, res, con).add_(add).clamp_(0,1))
+        grey.mul_(con*(1-sat)).add_(mid*(1-con)+add) # All that is alike for the three colours: a third of the pixels
+        return like(x, torch.addcmul(grey, p, con*sat).clamp_(0,1))
