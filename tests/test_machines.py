@@ -22,7 +22,7 @@ from soccerkd.all import *
 out,case = Path(sys.argv[1]),sys.argv[2]
 rank,world = join_machines("cpu", seconds=60)
 bs = int(sys.argv[3])
-dls = ClipDataLoaders.from_folder(out/"clips", n_frames=2, size=32, bs=bs, seed=0, device="cpu", augment=False)
+dls = ClipDataLoaders.from_folder(out/"clips", n_frames=2, size=32, bs=bs, seed=0, device="cpu", augment=False, flip=0.)
 dls.train.drop_last = False # 17 clips: an uneven last batch
 dls.train.after_batch.fs = L(o for o in dls.train.after_batch.fs if not isinstance(o, TimeJitter)) # No draws: the processes' differ
 seed_everything(0)

@@ -57,6 +57,7 @@ def view_seeds(
 # %% ../../nbs/04_distill/08_bank.ipynb #5259ee16
 class TeacherBank:
     "Answers of one teacher to some views of many clips"
+    memory = 2e9 # Bytes of answers that are kept in memory in training; beyond that they are read batch by batch
     def __init__(self,
         path, # Folder that `TeacherBank.make` began
     ):
@@ -122,6 +123,15 @@ def unpack(
 
 # %% ../../nbs/04_distill/08_bank.ipynb #5f65c1bf
 @patch(cls_method=True)
+def empty(cls:TeacherBank,
+    path, # Folder; begun if it is not there
+    settings:dict, # At least `views`, `vocab`, `dtype`, `top_k` and `block`
+)->TeacherBank:
+    "The bank of a folder; a new one knows no clip yet"
+    _begin(Path(path), json.loads(json.dumps(settings, default=str)))
+    return cls(path)
+
+@patch(cls_method=True)
 def begin(cls:TeacherBank,
     path, # Folder; begun if it is not there, gone on with if it is
     dls:ClipDataLoaders, # Their training clips are asked about
@@ -137,8 +147,7 @@ def begin(cls:TeacherBank,
     teacher = getattr(teacher, "model", teacher)
     want = dict(bank=1, teacher=teacher_mark(teacher), network=(getattr(teacher, "config", None) or {}).get("name", type(teacher).__name__),
         views=views, dtype=dtype, top_k=top_k, block=block, vocab=list(dls.vocab), input=preprocessing(dls))
-    _begin(Path(path), json.loads(json.dumps(want, default=str)))
-    bank = cls(path)
+    bank = cls.empty(path, want)
     if diff := [k for k,v in json.loads(json.dumps(want, default=str)).items() if bank.settings.get(k)!=v]:
         raise SoccerKDError.of(path, f"is a bank of another kind ({', '.join(diff)} differ)", "give another folder, or delete it")
     bank.add(dls)
@@ -328,7 +337,7 @@ def answer(self:TeacherBank,
     rows,views = np.asarray(rows),np.asarray(views)
     if self.kept is None: # In memory, if it is not too much
         arrays = {k:a for k,a in self._arrays().items() if k!="answered"}
-        self.kept = {k:a[:] if sum(o.nbytes for o in arrays.values())<2e9 else a for k,a in arrays.items()}
+        self.kept = {k:a[:] if sum(o.nbytes for o in arrays.values())<self.memory else a for k,a in arrays.items()}
     def at(a): return a[rows,views] if isinstance(a, np.ndarray) else a.oindex[rows][np.arange(len(rows)),views]
     return unpack({k:at(a) for k,a in self.kept.items()}, len(self.vocab))
 
