@@ -39,14 +39,15 @@ class Stop(Callback):
         if case=="resumed" and self.epoch==0: raise KeyboardInterrupt
 def learner():
     seed_everything(1); dls.reseed(1)
-    learn = teacher_learner(dls, "tam_resnet18", n_frames=6, precision="fp32", opt_func=SGD, cbs=[AtRest(), Fails(), CSVLogger(out/f"{case}{world}-{rank}.csv")])
+    learn = teacher_learner(dls, "resnet18", n_frames=6, precision="fp32", opt_func=SGD, cbs=[AtRest(), Fails(), CSVLogger(out/f"{case}{world}-{rank}.csv")])
     return learn.distill_features(teacher, alpha=.5)
 def fit(learn, cbs, start_epoch=0):
     with learn.together(), learn.no_bar(), learn.no_logging(): learn.fit(2, 1e-2, cbs=cbs, start_epoch=start_epoch)
 file = out/f"{case}{world}.pt"
 try: fit(learn := learner(), [Checkpoint(file), Stop()])
 except KeyboardInterrupt:
-    assert type(learn.model).__name__=="TamNet" and not isinstance(dls.train, PartDL) # As it was, after an interrupt too
+    gathered(None) # The first one may still be writing
+    assert type(learn.model).__name__=="FrameNet" and not isinstance(dls.train, PartDL) # As it was, after an interrupt too
     kept = Checkpoint(file)
     assert kept.epochs_done==1
     fit(learn := learner(), kept, 1)

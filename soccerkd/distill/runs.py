@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from fastai.callback.core import Callback
 from fastai.learner import Learner
-from fastcore.all import patch
+from fastcore.all import L, patch
 from ..core import SoccerKDError, atomic_path, file_sha256, machine_info, process_number, read_json, write_json
 from ..data.clips import ClipDataLoaders
 from ..data.splits import split_hash
@@ -175,9 +175,9 @@ def _plain(o): return list(map(_plain, o)) if isinstance(o, tuple) else o
 def _stateful(learn): return {type(o).__name__:o for o in learn.cbs if hasattr(type(o), "state_dict")} # Of the class: a callback hands unknown names on to the model
 
 def _safe(o):
-    "Without NumPy's numbers and subclasses of Tensor, which PyTorch's safe loader refuses"
+    "Without NumPy's numbers, fastai's lists and subclasses of Tensor, which PyTorch's safe loader refuses"
     if isinstance(o, dict): return {k:_safe(v) for k,v in o.items()}
-    if isinstance(o, (list, tuple)): return type(o)(map(_safe, o)) if type(o) in (list, tuple) else list(map(_safe, o))
+    if isinstance(o, (list, tuple, L)): return type(o)(map(_safe, o)) if type(o) in (list, tuple) else list(map(_safe, o))
     return o.item() if isinstance(o, np.generic) else o.detach().as_subclass(torch.Tensor) if isinstance(o, torch.Tensor) else o
 
 # %% ../../nbs/04_distill/03_runs.ipynb #6c7bec24
