@@ -95,7 +95,7 @@ def test_command_line(clips, script):
     def launch(*args):
         cmd = [scripts/"accelerate", "launch", "--multi_gpu", "--num_machines", "1", "--num_processes", "2", "--main_process_ip", "127.0.0.1", "--main_process_port", str(free_port()), "--mixed_precision", "no", "--dynamo_backend", "no", "--no_python", scripts/"soccerkd", "distill"]
         return subprocess.run([*map(str, cmd), *map(str, args)], cwd=root, env={**script["env"], "OMP_NUM_THREADS":"1", "PYTHONPATH":str(root)}, capture_output=True, text=True, timeout=240)
-    how = "--teacher resnet18 --student resnet18 --epochs 1 --n_frames 2 --size 32 --bs 4 --folds 2 --device cpu".split()
+    how = "--teacher resnet18 --student resnet18 --epochs 1 --n-frames 2 --size 32 --bs 4 --folds 2 --device cpu".split()
     res = launch(clips/"clips"/"train", "--out", clips/"distill", *how)
     assert not res.returncode, res.stderr
     assert res.stdout.count("student + KD: ")==2 and res.stdout.count("commonest class")==1
