@@ -29,6 +29,8 @@ from soccerkd.distill.faithful import *
 from soccerkd.distill.mixing import *
 from soccerkd.distill.bank import *
 from soccerkd.distill.runs import *
+from soccerkd.distill.machines import *
+from soccerkd.distill.ray_bank import *
 from soccerkd.evaluate.metrics import *
 from soccerkd.evaluate.efficiency import *
 from soccerkd.evaluate.figures import *

@@ -14,8 +14,8 @@ from fastprogress.fastprogress import ConsoleProgressBar, progress_bar
 
 # %% auto #0
 __all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'atomic_path', 'write_json', 'read_json', 'file_sha256',
-           'track', 'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16', 'pick_precision', 'versions', 'cpu_name',
-           'machine_info']
+           'track', 'process_number', 'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16', 'pick_precision',
+           'versions', 'cpu_name', 'machine_info']
 
 # %% ../nbs/00_core.ipynb #745a5fc9
 class SoccerKDError(ValueError):
@@ -101,12 +101,17 @@ def track(
     desc:str="", # What is being done
 ):
     "Go through `items` with a progress bar; closed when the loop ends, is left or is interrupted"
-    if os.environ.get("IN_TEST"): yield from items; return
+    if os.environ.get("IN_TEST") or int(os.environ.get("RANK", 0)): yield from items; return
     bar = progress_bar(items, total=total if total is not None else len(items) if hasattr(items, "__len__") else "noinfer")
     bar.comment = desc
     try: yield from bar
     finally:
         if isinstance(bar, ConsoleProgressBar): print() # The bar leaves the cursor in its line
+
+# %% ../nbs/00_core.ipynb #0dc65314
+def process_number()->tuple[int,int]: # Which process this is, from 0, and how many there are
+    "What `accelerate launch` or `torchrun` says about this process; `(0, 1)` if neither started it"
+    return int(os.environ.get("RANK", 0)),int(os.environ.get("WORLD_SIZE", 1))
 
 # %% ../nbs/00_core.ipynb #83183ea7
 def repo_root(

@@ -16,6 +16,7 @@ from ..core import SoccerKDError, write_json
 from ..data.clips import ClipDataLoaders, is_synthetic
 from ..data.splits import *
 from ..data.transforms import plain
+from ..distill.machines import *
 from ..evaluate.metrics import *
 from ..evaluate.recipe import *
 from ..evaluate.report import *
@@ -89,15 +90,16 @@ def compare_on(
     **data, # For `ClipDataLoaders.from_clips`: `n_frames`, `size`, `bs`, ...
 )->dict[str,Report]: # One report per network over the clips of all folds
     "Teacher, student alone and student with teacher, each clip judged by networks that never saw its group"
-    vocab,out,found = sorted({c.label for c in clips}),Path(out),{}
+    join_machines(data.get("device"))
+    vocab,out,found = sorted({c.label for c in clips}),shared_folder(out),{}
     for i,(tr,te) in enumerate(held_out_folds(clips, folds, recipe.seed)):
         if missing := set(vocab)-{c.label for c in tr}:
             raise SoccerKDError.of(f"fold {i}", f"leaves no {', '.join(sorted(missing))} to train on", "use fewer folds, or leave that class out with labels")
         dls = ClipDataLoaders.from_clips(tr, te, seed=recipe.seed, vocab=vocab, **data)
-        if frozen: found.setdefault("frozen", []).append(_one(dls, frozen_control(dls, *frozen)))
+        if frozen: found.setdefault("frozen", []).append(_one(dls, on_first(frozen_control, dls, *frozen)))
         for role,r in run_recipe(dls, recipe, out/f"fold{i}", split="valid", quiet=quiet).items(): found.setdefault(role, []).append((r.logits, r.labels, r.ids))
     reports = {k:_joined(found[k], vocab) for k in controls if k in found}
-    write_json(out/"counts.json", {k:dict(right=int(r.right.sum()), n=r["n"], vocab=vocab, confusion=r["confusion"], recipe=asdict(recipe), synthetic=is_synthetic(clips)) for k,r in reports.items()})
+    on_first(write_json, out/"counts.json", {k:dict(right=int(r.right.sum()), n=r["n"], vocab=vocab, confusion=r["confusion"], recipe=asdict(recipe), synthetic=is_synthetic(clips)) for k,r in reports.items()})
     return reports
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #ead7cd64

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from fastai.learner import Learner
-from fastcore.all import patch
+from fastcore.all import delegates, patch
 from ..core import SoccerKDError, track
 from ..data.clips import *
 from ..data.splits import *
@@ -21,7 +21,7 @@ from .callback import *
 from ..models.teachers import SeenAs, require
 
 # %% auto #0
-__all__ = ['teacher_mark', 'preprocessing', 'view_seeds', 'TeacherBank', 'pack', 'unpack']
+__all__ = ['teacher_mark', 'preprocessing', 'view_seeds', 'TeacherBank', 'pack', 'unpack', 'ask_teacher', 'check_replay']
 
 # %% ../../nbs/04_distill/08_bank.ipynb #0b795469
 def teacher_mark(
@@ -57,6 +57,7 @@ def view_seeds(
 # %% ../../nbs/04_distill/08_bank.ipynb #5259ee16
 class TeacherBank:
     "Answers of one teacher to some views of many clips"
+    memory = 2e9 # Bytes of answers that are kept in memory in training; beyond that they are read batch by batch
     def __init__(self,
         path, # Folder that `TeacherBank.make` began
     ):
@@ -65,8 +66,11 @@ class TeacherBank:
         except (FileNotFoundError, ValueError, KeyError) as e: raise SoccerKDError.of(path, "is not a bank", "make one with TeacherBank.make") from e
         if "settings" not in self.store.attrs: raise SoccerKDError.of(path, "is a Zarr store, but not a bank", "give another folder")
         self.settings,self.kept = dict(self.store.attrs["settings"]),None
-        self.row = {m:i for i,m in enumerate(bytes(o).hex() for o in self.store["clips"][:])}
-    def __len__(self): return len(self.row)
+        self.marks = _as_bytes(self.store["clips"][:])
+        self.order = self.marks.argsort(kind="stable")
+    def __len__(self): return len(self.marks)
+    @property
+    def row(self)->dict: return {bytes(m).ljust(16, b"\0").hex():i for i,m in enumerate(self.marks)} # Of small banks; `find` is for large ones
     @property
     def views(self)->int: return self.settings["views"]
     @property
@@ -76,6 +80,22 @@ class TeacherBank:
         rows = dict(folder=self.path.name, teacher=f"{s['network']}, {s['teacher'][:12]}…", clips=f"{len(self)}, {s['views']} views each", answered=f"{1-self.missing().mean():.0%}" if len(self) else "nothing yet",
             kept=s["dtype"]+(f", {s['top_k']} classes" if s["top_k"] else ""), size=f"{size/1e6:.2f} MB")
         return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k,v in rows.items())])
+
+# %% ../../nbs/04_distill/08_bank.ipynb #b64cfdb9
+def _as_bytes(marks):
+    "Marks as rows of sixteen bytes, which can be sorted"
+    return np.ascontiguousarray(marks, dtype=np.uint8).reshape(-1).view("S16") if len(marks) else np.zeros(0, "S16")
+
+# %% ../../nbs/04_distill/08_bank.ipynb #310f0ed7
+@patch
+def find(self:TeacherBank,
+    marks, # From `clip_mark`, as many as wanted
+)->np.ndarray: # `[N]`; -1 for a clip the bank doesn't know
+    "The row of each clip"
+    if not len(self) or not len(marks): return np.full(len(marks), -1)
+    want = _as_bytes(np.frombuffer(bytes.fromhex("".join(marks)), np.uint8))
+    at = self.order[np.searchsorted(self.marks, want, sorter=self.order).clip(max=len(self)-1)]
+    return np.where(self.marks[at]==want, at, -1)
 
 # %% ../../nbs/04_distill/08_bank.ipynb #733cf65b
 def pack(
@@ -103,7 +123,16 @@ def unpack(
 
 # %% ../../nbs/04_distill/08_bank.ipynb #5f65c1bf
 @patch(cls_method=True)
-def make(cls:TeacherBank,
+def empty(cls:TeacherBank,
+    path, # Folder; begun if it is not there
+    settings:dict, # At least `views`, `vocab`, `dtype`, `top_k` and `block`
+)->TeacherBank:
+    "The bank of a folder; a new one knows no clip yet"
+    _begin(Path(path), json.loads(json.dumps(settings, default=str)))
+    return cls(path)
+
+@patch(cls_method=True)
+def begin(cls:TeacherBank,
     path, # Folder; begun if it is not there, gone on with if it is
     dls:ClipDataLoaders, # Their training clips are asked about
     teacher, # Learner or module
@@ -111,20 +140,31 @@ def make(cls:TeacherBank,
     dtype:str="float32", # Or `float16`
     top_k:int|None=None, # Classes to keep of each answer; all by default
     block:int=64, # Clips in a file of the store, and what is asked and written at once
-    **kwargs, # For `fill`
 )->TeacherBank:
-    "A bank that holds the teacher's answers to all training clips"
+    "A bank that knows all training clips, with the answers that are there already"
     theirs = getattr(getattr(teacher, "dls", None), "vocab", None)
     if theirs is not None and list(theirs)!=list(dls.vocab): raise SoccerKDError.of("the teacher", f"knows the classes {', '.join(map(str, theirs))}, the data has {', '.join(map(str, dls.vocab))}", "train it on the same classes, in the same order")
     teacher = getattr(teacher, "model", teacher)
     want = dict(bank=1, teacher=teacher_mark(teacher), network=(getattr(teacher, "config", None) or {}).get("name", type(teacher).__name__),
         views=views, dtype=dtype, top_k=top_k, block=block, vocab=list(dls.vocab), input=preprocessing(dls))
-    _begin(Path(path), json.loads(json.dumps(want, default=str)))
-    bank = cls(path)
+    bank = cls.empty(path, want)
     if diff := [k for k,v in json.loads(json.dumps(want, default=str)).items() if bank.settings.get(k)!=v]:
         raise SoccerKDError.of(path, f"is a bank of another kind ({', '.join(diff)} differ)", "give another folder, or delete it")
     bank.add(dls)
-    return bank.fill(dls, teacher, **kwargs)
+    return bank
+
+@patch(cls_method=True)
+@delegates(TeacherBank.begin)
+def make(cls:TeacherBank,
+    path, # Folder; begun if it is not there, gone on with if it is
+    dls:ClipDataLoaders, # Their training clips are asked about
+    teacher, # Learner or module
+    bs:int|None=None, # Views per batch; that of `dls` by default
+    part:tuple[int,int]=(0,1), # Which of how many processes this is
+    **kwargs,
+)->TeacherBank:
+    "A bank that holds the teacher's answers to all training clips"
+    return cls.begin(path, dls, teacher, **kwargs).fill(dls, teacher, bs, part)
 
 # %% ../../nbs/04_distill/08_bank.ipynb #6785e71c
 def _begin(path, settings):
@@ -162,15 +202,22 @@ def add(self:TeacherBank,
     dls:ClipDataLoaders, # Their training clips
 )->int: # How many are new
     "Make room for clips that the bank does not know yet"
-    marks = [clip_mark(c) for c in dls.train_ds.items]
+    return self.add_marks([clip_mark(c) for c in dls.train_ds.items])
+
+@patch
+def add_marks(self:TeacherBank,
+    marks:list[str], # From `clip_mark`
+)->int: # How many are new
+    "Make room for clips of which only the marks are at hand"
+    marks = np.array(list(dict.fromkeys(marks)))
     with _locked(self.path):
         self.__init__(self.path) # Others may have added some
-        new = [m for m in dict.fromkeys(marks) if m not in self.row]
-        n,arrays = len(self.row)+len(new),self._arrays()
+        new = marks[self.find(marks)<0].tolist()
+        n,arrays = len(self)+len(new),self._arrays()
         for a in arrays.values(): a.resize((n, *a.shape[1:]))
         if new:
             self.store["seeds"].resize((n, self.views)); self.store["seeds"][n-len(new):] = view_seeds(new, self.views)
-            self.store["clips"].resize((n, 16)); self.store["clips"][n-len(new):] = np.array([list(bytes.fromhex(m)) for m in new], dtype=np.uint8)
+            self.store["clips"].resize((n, 16)); self.store["clips"][n-len(new):] = np.frombuffer(bytes.fromhex("".join(new)), np.uint8).reshape(-1, 16)
     self.__init__(self.path)
     return len(new)
 
@@ -183,8 +230,12 @@ def _arrays(self:TeacherBank):
     for name,(shape,dtype) in shapes.items():
         if name not in self.store:
             fill = 0 if dtype=="int16" else float("nan")
-            self.store.create_array(name, shape=(len(self.row), self.views, *shape), chunks=(s["block"], self.views, *shape), dtype=dtype, fill_value=fill)
-    return {name:self.store[name] for name in shapes}
+            self.store.create_array(name, shape=(len(self), self.views, *shape), chunks=(s["block"], self.views, *shape), dtype=dtype, fill_value=fill)
+    if "answered" not in self.store: # One byte for each clip, so that nobody has to read the answers to know that they are there
+        a = self.store[next(iter(shapes))] # A bank from before there was such a list shows it by its answers
+        seen = [~np.isnan(a[i:i+4096].reshape(len(a[i:i+4096]), -1)).any(1) for i in range(0, len(self), 4096)]
+        self.store.create_array("answered", shape=(len(self),), chunks=(65536,), dtype="uint8", fill_value=0)[:] = np.concatenate([*seen, np.zeros(0, bool)])
+    return {name:self.store[name] for name in [*shapes, "answered"]}
 
 # %% ../../nbs/04_distill/08_bank.ipynb #8291fcca
 @patch
@@ -192,16 +243,30 @@ def missing(self:TeacherBank,
     rows=None, # Rows of the bank; all by default
 )->np.ndarray: # bool, one for each row
     "Which clips have a view without an answer"
-    a,rows = next(iter(self._arrays().values())),np.arange(len(self)) if rows is None else np.asarray(rows)
-    lacks = [np.isnan(a.oindex[r].reshape(len(r), -1)).any(1) for r in np.split(rows, range(4096, len(rows), 4096)) if len(r)]
-    return np.concatenate([*lacks, np.zeros(0, bool)])
+    a = self._arrays()["answered"]
+    return a[:]==0 if rows is None else a.oindex[np.asarray(rows)]==0 if len(rows) else np.zeros(0, bool)
 
 @patch
 def rows_of(self:TeacherBank,
     dls:ClipDataLoaders, # Their training clips
 )->np.ndarray: # `[N]`; -1 for a clip the bank doesn't know
     "The row of each training clip"
-    return np.array([self.row.get(clip_mark(c), -1) for c in dls.train_ds.items])
+    return self.find([clip_mark(c) for c in dls.train_ds.items])
+
+@patch
+def seeds_of(self:TeacherBank,
+    rows, # `[N]`, from `rows_of`
+)->np.ndarray: # `[N,V]`
+    "The seeds of the views of some clips"
+    return self.store["seeds"][:][rows]
+
+@patch
+def open_blocks(self:TeacherBank,
+    rows, # `[N]`, from `rows_of`
+)->list[list[int]]: # Places in `rows`, those of one block together
+    "What is still to be asked"
+    todo = pd.Series(np.flatnonzero((rows>=0)&self.missing()[rows])) if len(self) else pd.Series(dtype=int)
+    return [g.tolist() for _,g in todo.groupby(rows[todo]//self.settings["block"])]
 
 @patch
 def fill(self:TeacherBank,
@@ -211,46 +276,56 @@ def fill(self:TeacherBank,
     part:tuple[int,int]=(0,1), # Which of how many processes this is
 )->TeacherBank: # Itself
     "Ask the teacher for what is missing"
-    teacher,rows,lacks = getattr(teacher, "model", teacher).to(dls.device),self.rows_of(dls),self.missing()
+    teacher,rows = getattr(teacher, "model", teacher).to(dls.device),self.rows_of(dls)
     if teacher_mark(teacher)!=self.settings["teacher"]: raise SoccerKDError.of(self.path, "holds the answers of another teacher", "give the teacher it was made with, or make another bank")
-    _check_replay(dls)
-    todo = pd.Series(range(len(rows)))[lacks[rows]&(rows>=0)]
-    groups = [g.tolist() for _,g in todo.groupby(rows[todo]//self.settings["block"])]
+    check_replay(dls)
+    groups,table = self.open_blocks(rows),self.seeds_of(rows)
     own,others = groups[part[0]::part[1]],[g for i,g in enumerate(groups) if i%part[1]!=part[0]]
     for items in track(own+others[::-1], desc="asking the teacher"):
         items = np.array(items)[self.missing(rows[items])].tolist() # Somebody else may have been here
-        if items: self._write(rows[items], _ask(dls, teacher, items, self.store["seeds"], rows, bs or dls.train.bs))
+        if items: self.keep(rows[items], ask_teacher(dls, teacher, items, table, bs or dls.train.bs))
     self.kept = None
     return self
 
 # %% ../../nbs/04_distill/08_bank.ipynb #9b54ef3e
-def _ask(dls, teacher, items, seeds, rows, bs):
-    "What the teacher says to all views of some training clips: `[n,V,...]`, on the CPU"
-    table,views = seeds[:],seeds.shape[1]
-    out = []
+def ask_teacher(
+    dls:ClipDataLoaders, # Any loaders of clips
+    teacher:nn.Module, # On their device
+    items:list[int], # Which of their training clips
+    seeds:np.ndarray, # `[N,V]`, a row for each training clip
+    bs:int, # Views per batch
+)->Tensor: # `[n,V,K]`, on the CPU
+    "What the teacher says to all views of some clips"
+    out,views = [],seeds.shape[1]
     pairs = [(i, v) for i in items for v in range(views)]
     with frozen(teacher), torch.inference_mode():
         for at in range(0, len(pairs), bs):
-            x = dls.train.batch_of(pairs[at:at+bs], seeds=table[rows])[0]
+            x = dls.train.batch_of(pairs[at:at+bs], seeds=seeds)[0]
             out.append(teacher(x).float().cpu())
             if out[-1].shape[1:]!=(len(dls.vocab),): raise SoccerKDError.of("the teacher", f"answers {list(out[-1].shape[1:])} numbers for {len(dls.vocab)} classes", "give one that was trained on these classes")
     return torch.cat(out).unflatten(0, (len(items), views))
 
-def _check_replay(dls):
+def check_replay(
+    dls:ClipDataLoaders, # Any loaders of clips
+):
     "Is all that is drawn for a view drawn from its seed, and nothing anywhere else?"
     def state(): return [torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()]
     before = state()
-    dls.train.batch_of([(0, 0)], seeds=view_seeds(["replay"]*len(dls.train_ds), 1))
+    dls.train.batch_of([(0, 0)], seeds=np.zeros((len(dls.train_ds), 1), np.int64))
     if state()!=before:
         raise SoccerKDError.of("a transform of the loaders", "draws numbers of its own, so that no view can be shown again", "let it draw with `draw(x, n)`, or leave it out")
 
 # %% ../../nbs/04_distill/08_bank.ipynb #5dc3ca4b
 @patch
-def _write(self:TeacherBank, rows, answers):
-    "Keep some answers"
+def keep(self:TeacherBank,
+    rows, # `[n]` rows of the bank
+    answers:Tensor, # `[n,V,K]`
+):
+    "Write some answers down"
     kept = pack(answers, self.settings["dtype"], self.settings["top_k"])
     with _locked(self.path):
-        for k in sorted(kept, key=lambda k: k in ("logits", "values")): self.store[k].oindex[rows] = kept[k] # Last what tells that it is there
+        for k,v in kept.items(): self.store[k].oindex[rows] = v
+        self.store["answered"].oindex[rows] = 1 # Last
 
 # %% ../../nbs/04_distill/08_bank.ipynb #a354559e
 @patch
@@ -261,8 +336,8 @@ def answer(self:TeacherBank,
     "What the teacher said to some views"
     rows,views = np.asarray(rows),np.asarray(views)
     if self.kept is None: # In memory, if it is not too much
-        arrays = self._arrays()
-        self.kept = {k:a[:] if sum(o.nbytes for o in arrays.values())<2e9 else a for k,a in arrays.items()}
+        arrays = {k:a for k,a in self._arrays().items() if k!="answered"}
+        self.kept = {k:a[:] if sum(o.nbytes for o in arrays.values())<self.memory else a for k,a in arrays.items()}
     def at(a): return a[rows,views] if isinstance(a, np.ndarray) else a.oindex[rows][np.arange(len(rows)),views]
     return unpack({k:at(a) for k,a in self.kept.items()}, len(self.vocab))
 
@@ -280,4 +355,4 @@ def attach(self:TeacherBank,
     rows = self.rows_of(dls)
     if n := int((rows<0).sum()): raise SoccerKDError.of(self.path, f"does not know {n} of {len(rows)} clips", "go on with TeacherBank.make and these loaders")
     if n := int(self.missing(rows).sum()): raise SoccerKDError.of(self.path, f"has no answer yet to {n} of {len(rows)} clips", "go on with TeacherBank.make and these loaders")
-    return dls.with_views(self.store["seeds"][:][rows]), rows
+    return dls.with_views(self.seeds_of(rows)), rows

@@ -13,6 +13,7 @@ from fastcore.all import L, delegates, patch, store_attr
 from ..core import SoccerKDError
 from .callback import *
 from .losses import *
+from .machines import bare
 from .more_losses import *
 from ..models.clipnet import ClipNet, body_stages
 
@@ -93,9 +94,10 @@ def _in_steps(f, n):
 @patch
 def before_batch(self:FeatureDistill):
     "Tap the student for the answer that comes now"
-    pairs = self.pairs or [(_last_stage(self.learn.model, "student"), _last_stage(self.teacher, "teacher"))]
+    model = bare(self.learn.model)
+    pairs = self.pairs or [(_last_stage(model, "student"), _last_stage(self.teacher, "teacher"))]
     self.layers = L(pairs).map(tuple)
-    self.ours = tap(self.learn.model, self.layers.itemgot(0).unique())
+    self.ours = tap(model, self.layers.itemgot(0).unique())
 
 @patch
 def answer(self:FeatureDistill,

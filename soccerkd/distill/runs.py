@@ -14,12 +14,13 @@ import torch
 from safetensors.torch import load_file
 from fastai.callback.core import Callback
 from fastai.learner import Learner
-from fastcore.all import patch
-from ..core import SoccerKDError, atomic_path, file_sha256, machine_info, read_json, write_json
+from fastcore.all import L, patch
+from ..core import SoccerKDError, atomic_path, file_sha256, machine_info, process_number, read_json, write_json
 from ..data.clips import ClipDataLoaders
 from ..data.splits import split_hash
 from .callback import DistillCallback, history
 from .learner import teacher_learner
+from .machines import bare, gathered
 from ..models.clipnet import ClipNet
 from ..models.teachers import Ensemble, SeenAs
 from ..models.weights import WeightsReport, save_weights
@@ -82,6 +83,7 @@ def save_run(
 )->Path:
     "Write the run folder; config.json comes last, so a folder that has one is complete"
     path = Path(path)
+    if process_number()[0]: learn.run_path = path; return path # Of several processes the first one writes
     save_weights(learn.model, path/"model.safetensors")
     if getattr(learn, "recorder", None) and getattr(learn.recorder, "values", None) and len(history(learn)):
         with atomic_path(path/"history.csv") as tmp: history(learn).to_csv(tmp)
@@ -122,7 +124,7 @@ def note_test_looks(self:Learner,
     "Write down how often the test set was looked at, in the run folder too if there is one"
     self.record = {**getattr(self, "record", {}), "test_looks":n}
     file = getattr(self, "run_path", None) and self.run_path/"config.json"
-    if file and file.exists(): write_json(file, {**read_json(file), "record":self.record})
+    if file and file.exists() and not process_number()[0]: write_json(file, {**read_json(file), "record":self.record})
     return n
 
 @patch
@@ -173,9 +175,9 @@ def _plain(o): return list(map(_plain, o)) if isinstance(o, tuple) else o
 def _stateful(learn): return {type(o).__name__:o for o in learn.cbs if hasattr(type(o), "state_dict")} # Of the class: a callback hands unknown names on to the model
 
 def _safe(o):
-    "Without NumPy's numbers and subclasses of Tensor, which PyTorch's safe loader refuses"
+    "Without NumPy's numbers, fastai's lists and subclasses of Tensor, which PyTorch's safe loader refuses"
     if isinstance(o, dict): return {k:_safe(v) for k,v in o.items()}
-    if isinstance(o, (list, tuple)): return type(o)(map(_safe, o)) if type(o) in (list, tuple) else list(map(_safe, o))
+    if isinstance(o, (list, tuple, L)): return type(o)(map(_safe, o)) if type(o) in (list, tuple) else list(map(_safe, o))
     return o.item() if isinstance(o, np.generic) else o.detach().as_subclass(torch.Tensor) if isinstance(o, torch.Tensor) else o
 
 # %% ../../nbs/04_distill/03_runs.ipynb #6c7bec24
@@ -207,11 +209,12 @@ def before_train(self:Checkpoint):
 @patch
 def restore(self:Checkpoint):
     "Weights, optimiser, callbacks, generators and record as they were written"
-    self.learn.model.load_state_dict(self.kept["model"])
+    bare(self.learn.model).load_state_dict(self.kept["model"])
     for k,o in _stateful(self.learn).items(): o.load_state_dict(self.kept["callbacks"][k]) # First, since one may add parameters to the optimiser
     self.learn.opt.load_state_dict(self.kept["opt"])
     rec,self.kept = self.kept,None
-    _set_generators(self.dls, rec["generators"])
+    gens = rec["generators"]
+    _set_generators(self.dls, gens[process_number()[0]] if isinstance(gens, list) else gens)
     self.recorder.values[:] = rec["values"]
     self.recorder.smooth_loss.count,self.recorder.smooth_loss.val = rec["smooth"][0],torch.tensor(rec["smooth"][1])
 
@@ -221,7 +224,9 @@ def after_epoch(self:Checkpoint):
     if self.kept is not None: # A skipped epoch; if it was the last, all was done before
         if self.epoch+1==self.n_epoch==self.epochs_done: self.restore()
         return
-    state = dict(settings=self.settings, epochs_done=self.epoch+1, model=self.learn.model.state_dict(), opt=_safe(self.learn.opt.state_dict()), generators=_generators(self.dls),
+    gens = gathered(_generators(self.dls)) # Each process draws its own
+    if process_number()[0]: return
+    state = dict(settings=self.settings, epochs_done=self.epoch+1, model=bare(self.learn.model).state_dict(), opt=_safe(self.learn.opt.state_dict()), generators=gens if len(gens)>1 else gens[0],
         callbacks={k:_safe(o.state_dict()) for k,o in _stateful(self.learn).items()}, values=[[float(v) for v in o] for o in self.recorder.values], smooth=[self.recorder.smooth_loss.count, float(self.recorder.smooth_loss.val)])
     self.path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(self.path) as tmp: torch.save(state, tmp)

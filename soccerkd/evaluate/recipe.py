@@ -11,10 +11,11 @@ from pathlib import Path
 import pandas as pd
 from fastai.callback.core import Callback
 from fastai.learner import Learner
-from ..core import SoccerKDError, read_json, seed_everything, seed_for, write_json
+from ..core import SoccerKDError, process_number, read_json, seed_everything, seed_for, write_json
 from ..data.splits import split_hash
 from ..distill.callback import history
 from ..distill.learner import *
+from ..distill.machines import *
 from ..distill.runs import *
 from .metrics import majority_baseline
 from .report import *
@@ -68,7 +69,8 @@ def settings_of(
     keys = {"seed", "lr", "precision", "options"}|({"teacher", "teacher_epochs", "teacher_weights"} if role!="student_alone" else set())
     if role!="teacher": keys |= {"student", "student_epochs", "student_weights"}
     if role=="student_kd": keys |= {"alpha", "temperature"}
-    return dict(**{k:r[k] for k in sorted(keys)}, role=role, data=dls.config, split=split_hash(dls.table), content=dls.content)
+    many = {"processes":n} if (n := process_number()[1])>1 else {} # Each has its batch
+    return dict(**{k:r[k] for k in sorted(keys)}, **many, role=role, data=dls.config, split=split_hash(dls.table), content=dls.content)
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #70d41cec
 def train_role(
@@ -81,16 +83,19 @@ def train_role(
 )->Learner:
     "Train one network of a recipe, or read it if it is there"
     path,want = Path(path),settings_of(recipe, role, dls)
-    if (path/"config.json").exists() and read_json(path/"config.json").get("settings")==_plain(want): return load_run(path, dls=dls)
+    if on_first(lambda: (path/"config.json").exists() and read_json(path/"config.json").get("settings")==_plain(want)): return load_run(path, dls=dls)
     keep_memory() # Batches are alike, so what one frees the next can use
     learn,start = new_learner(recipe, role, dls, teacher),time.time()
     epochs = recipe.teacher_epochs if role=="teacher" else recipe.student_epochs
     state = Checkpoint(path/"checkpoint.pt", json.dumps(_plain(want), sort_keys=True))
-    with learn.no_bar() if quiet else nullcontext(), learn.no_logging() if quiet else nullcontext():
-        if not quiet: print(f"{roles[role]}: {learn.model.config['name']}, {epochs} epochs"+(f", {state.epochs_done} of them done before" if state.epochs_done else ""))
+    with learn.together(), learn.no_bar() if quiet else nullcontext(), learn.no_logging() if quiet else nullcontext():
+        if not quiet and not process_number()[0]: print(f"{roles[role]}: {learn.model.config['name']}, {epochs} epochs"+(f", {state.epochs_done} of them done before" if state.epochs_done else ""))
         learn.fit_one_cycle(epochs, recipe.lr, cbs=state, start_epoch=state.epochs_done)
-    save_run(learn, path, settings=want, seed=recipe.seed, seconds=round(time.time()-start, 1))
-    state.path.unlink(missing_ok=True)
+    def done():
+        save_run(learn, path, settings=want, seed=recipe.seed, seconds=round(time.time()-start, 1))
+        state.path.unlink(missing_ok=True)
+    on_first(done)
+    learn.run_path = path
     return learn
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #f119dd03
@@ -154,12 +159,14 @@ def run_recipe(
 )->dict[str,Report]: # `teacher`, `student_alone`, `student_kd`
     "Train teacher, student alone and student with teacher; evaluate each once"
     out,learners = Path(out),{}
-    if split=="test": look_number(dls, recipe, out, again) # Refused now rather than after the training
+    if split=="test": on_first(look_number, dls, recipe, out, again) # Refused now rather than after the training
     for role in roles: learners[role] = train_role(recipe, role, dls, out/role, learners.get("teacher"), quiet)
-    before = look_number(dls, recipe, out, again, note=True)-1 if split=="test" else 0
-    reports = {role:judge(learn, out/role, split, before) for role,learn in learners.items()}
-    write_json(out/"metrics.json", metrics_of(reports, recipe))
-    return reports
+    def judged():
+        before = look_number(dls, recipe, out, again, note=True)-1 if split=="test" else 0
+        reports = {role:judge(learn, out/role, split, before) for role,learn in learners.items()}
+        write_json(out/"metrics.json", metrics_of(reports, recipe))
+        return reports
+    return on_first(judged)
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #57f8a85b
 def metrics_of(
