@@ -70,8 +70,7 @@ class TrainHead(Callback):
         if any(isinstance(o, MixHandler) for o in self.learn.cbs): raise SoccerKDError.of(self.bank.path, "holds no features of mixed clips", "leave out MixUp and CutMix, or the bank")
         if any(isinstance(o, DistillCallback) for o in self.learn.cbs): raise SoccerKDError.of(self.bank.path, "holds features, but a teacher wants to see clips", "leave out the teacher, or the bank")
         clips = getattr(self.dls, "without_bank", self.dls)
-        parts = [(clips.train, self.bank), (clips.valid, self.bank.valid)]
-        self.quick = [FeatureDL(dl, o, _checked(o, clips, self.learn.model)) for dl,o in parts]
+        self.quick = [FeatureDL(dl, o, rows) for dl,(o,rows) in zip(clips.loaders, _checked(self.bank, clips, self.learn.model))]
         self.state = _state(self.learn.model)
     def before_train(self): self.learn.dl,self.quick[0].rng = self.quick[0],self.dls.train.rng
     def before_batch(self):
@@ -83,10 +82,12 @@ class TrainHead(Callback):
 
 # %% ../../nbs/04_distill/09_feature_bank.ipynb #1e28e0bf
 def _checked(bank, dls, model):
-    "The row of each clip, if the features are those of this network and stay so"
+    "Both banks with the row of each clip, if the features are those of this network and stay so"
     if not isinstance(model, ClipNet) or "body" not in model.frozen or any(p.requires_grad for p in model.body.parameters()):
         raise SoccerKDError.of(f"the backbone of {(getattr(model, 'config', None) or {}).get('name', type(model).__name__)}", "is not frozen, so that its features would change", "use freeze='backbone', or leave out the bank")
-    return bank.check(dls, model, "features")
+    rows,valid = bank.check(dls, model, "features"),bank.valid
+    if valid.settings["teacher"]!=bank.settings["teacher"]: raise SoccerKDError.of(valid.path, "holds the features of another backbone than the bank around it", "make another bank")
+    return [(bank, rows), (valid, valid.check(dls, what="features"))]
 
 def _state(model): return [(o.data_ptr(), o._version) for o in (*model.body.parameters(), *model.body.buffers())]
 
