@@ -40,3 +40,25 @@ def test_two_writers_and_a_kill(small_teacher, tmp_path, script):
     assert not list((tmp_path/"bank").rglob(".lock"))
     for m,i in alone.row.items():
         for v in range(2): assert np.allclose(bank.answer([bank.row[m]], [v]), alone.answer([i], [v]), atol=1e-4)
+
+features = """
+import sys
+from soccerkd.all import *
+path,run,part = sys.argv[1],sys.argv[2],int(sys.argv[3])
+dls = ClipDataLoaders.from_folder(run+"/clips", n_frames=4, size=32, bs=8, seed=0, device="cpu")
+bank_features(path, dls, load_run(run, device="cpu").use_precision("fp32"), views=2, block=8, part=(part, 2))
+"""
+
+def test_two_write_features(small_teacher, tmp_path, script):
+    "Two processes bank the features of both sets of clips together, and all of them are there"
+    from soccerkd.all import ClipDataLoaders, frozen, load_run
+    from soccerkd.distill.feature_bank import TeacherBank
+    writers = [subprocess.Popen([sys.executable, "-c", features, str(tmp_path/"bank"), str(small_teacher), str(i)], cwd=root, env={**script["env"], "OMP_NUM_THREADS":"1"}, stderr=subprocess.PIPE, text=True) for i in (0, 1)]
+    for w in writers: assert w.wait()==0, w.stderr.read()
+    bank,model = TeacherBank(tmp_path/"bank"),load_run(small_teacher, device="cpu").use_precision("fp32").model
+    dls = ClipDataLoaders.from_folder(small_teacher/"clips", n_frames=4, size=32, bs=8, seed=0, device="cpu")
+    for o,dl in ((bank, dls.train), (bank.valid, dls.valid)):
+        rows = o.check(dls, model, "features")
+        x = dl.batch_of([(0, o.views-1)], seeds=o.store["seeds"][:][rows])[0]
+        with frozen(model): assert np.allclose(o.answer(rows[:1], [o.views-1]), model.body_features(x), atol=1e-4)
+    assert not list((tmp_path/"bank").rglob(".lock"))

@@ -4,9 +4,10 @@
 
 # %% ../../nbs/04_distill/08_bank.ipynb #d0d819d8
 from __future__ import annotations
-import hashlib, json, os, random, tempfile, time
+import hashlib, json, os, random, tempfile, threading, time
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 import numpy as np
 import pandas as pd
 import torch
@@ -18,10 +19,12 @@ from ..data.clips import *
 from ..data.splits import *
 from ..data.transforms import *
 from .callback import *
+from ..models.clipnet import ClipNet
 from ..models.teachers import SeenAs, require
 
 # %% auto #0
-__all__ = ['teacher_mark', 'preprocessing', 'view_seeds', 'TeacherBank', 'pack', 'unpack', 'ask_teacher', 'check_replay']
+__all__ = ['head_only', 'teacher_mark', 'backbone_mark', 'preprocessing', 'view_seeds', 'TeacherBank', 'pack', 'unpack',
+           'ask_teacher', 'check_replay']
 
 # %% ../../nbs/04_distill/08_bank.ipynb #0b795469
 def teacher_mark(
@@ -35,15 +38,30 @@ def teacher_mark(
         h.update(v.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data if v.numel() else b"")
     return h.hexdigest()
 
+# %% ../../nbs/04_distill/08_bank.ipynb #31f82704
+head_only = "name n_classes n_frames widths dropout variant freeze random_backbone precision init".split() # Settings that change no feature
+def backbone_mark(
+    model:ClipNet, # Any of ours
+)->str: # 64 hexadecimal digits
+    "Checksum of what makes the features of a network: body, normalisation, precision"
+    if not isinstance(model, ClipNet): raise SoccerKDError.of(type(model).__name__, "has no known body", "use a network of `create_model`, or give a function as what=")
+    how = {k:v for k,v in (model.config or {}).items() if k not in head_only}
+    told = [how, model.precision, model.scale.flatten().tolist(), model.shift.flatten().tolist(), teacher_mark(model.body)]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
 # %% ../../nbs/04_distill/08_bank.ipynb #1e54e032
 def preprocessing(
     dls:ClipDataLoaders, # Any loaders of clips
+    split:str="train", # Or `valid`
 )->dict: # Plain values
-    "What happens to a clip before the network, in training"
+    "What happens to a clip before the network"
     def plain_value(v): return isinstance(v, (int, float, str, bool, type(None))) or isinstance(v, (tuple, list)) and all(map(plain_value, v))
     def told(t): return {k:list(v) if isinstance(v, tuple) else v for k,v in sorted(vars(t).items()) if plain_value(v) and k not in ("train", "split_idx")}
     keep = {k:dls.config.get(k) for k in ("n_frames", "size", "slots", "fit", "fps", "margin")}
-    return dict(**keep, transforms=[[type(t).__name__, told(t)] for t in dls.train.after_batch.fs])
+    return dict(**keep, transforms=[[type(t).__name__, told(t)] for t in _loader(dls, split).after_batch.fs])
+
+# %% ../../nbs/04_distill/08_bank.ipynb #4313ed2f
+def _loader(dls, split): return dls.train if split=="train" else dls.valid
 
 # %% ../../nbs/04_distill/08_bank.ipynb #9a44d33f
 def view_seeds(
@@ -60,26 +78,40 @@ class TeacherBank:
     memory = 2e9 # Bytes of answers that are kept in memory in training; beyond that they are read batch by batch
     def __init__(self,
         path, # Folder that `TeacherBank.make` began
+        mode:str|None=None, # `r` only reads, `r+` may write; by default what the folder allows
     ):
         zarr,self.path = require("zarr", "bank"),Path(path)
-        try: self.store = zarr.open_group(str(path), mode="r+")
+        self.mode = mode or ("r+" if os.access(path, os.W_OK) else "r")
+        try: self.store = zarr.open_group(str(path), mode=self.mode)
         except (FileNotFoundError, ValueError, KeyError) as e: raise SoccerKDError.of(path, "is not a bank", "make one with TeacherBank.make") from e
         if "settings" not in self.store.attrs: raise SoccerKDError.of(path, "is a Zarr store, but not a bank", "give another folder")
-        self.settings,self.kept = dict(self.store.attrs["settings"]),None
-        self.marks = _as_bytes(self.store["clips"][:])
+        self.settings,self.kept = _read_settings(path, dict(self.store.attrs["settings"])),None
+        self.marks = _as_bytes(self.store["clips"][:]) # One of zeros was begun by a process that died
         self.order = self.marks.argsort(kind="stable")
     def __len__(self): return len(self.marks)
     @property
-    def row(self)->dict: return {bytes(m).ljust(16, b"\0").hex():i for i,m in enumerate(self.marks)} # Of small banks; `find` is for large ones
+    def row(self)->dict: return {bytes(m).ljust(16, b"\0").hex():i for i,m in enumerate(self.marks) if m} # Of small banks; `find` is for large ones
     @property
     def views(self)->int: return self.settings["views"]
     @property
     def vocab(self)->list: return self.settings["vocab"]
+    @property
+    def what(self)->str: return self.settings["what"]
     def _repr_markdown_(self):
         s,size = self.settings,sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
-        rows = dict(folder=self.path.name, teacher=f"{s['network']}, {s['teacher'][:12]}…", clips=f"{len(self)}, {s['views']} views each", answered=f"{1-self.missing().mean():.0%}" if len(self) else "nothing yet",
-            kept=s["dtype"]+(f", {s['top_k']} classes" if s["top_k"] else ""), size=f"{size/1e6:.2f} MB")
+        rows = dict(folder=self.path.name, teacher=f"{s['network']}, {s['teacher'][:12]}…", clips=f"{len(self)}, {s['views']} view{'s'*(s['views']>1)} each", answered=f"{1-self.missing().mean():.0%}" if len(self) else "nothing yet",
+            kept=f"{self.what} {s['shape']}, {s['dtype']}"+(f", {s['top_k']} classes" if s["top_k"] else ""), size=f"{size/1e6:.2f} MB")
         return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k,v in rows.items())])
+
+# %% ../../nbs/04_distill/08_bank.ipynb #94b1a57f
+def _read_settings(path, s):
+    "Settings as they are written today"
+    if s.get("bank") not in (1, 2): raise SoccerKDError.of(path, "was made by a later version of soccerkd", "update soccerkd, or make another bank")
+    return {**dict(what="logits", split="train", shape=[len(s["vocab"] or ())]), **s, "bank":2} # The first version kept logits of training clips alone
+
+def _same_settings(path, ours, want):
+    "Refuse a bank that was begun for something else"
+    if diff := [k for k,v in want.items() if ours.get(k)!=v]: raise SoccerKDError.of(path, f"is a bank of another kind ({', '.join(diff)} differ)", "give another folder, or delete it")
 
 # %% ../../nbs/04_distill/08_bank.ipynb #b64cfdb9
 def _as_bytes(marks):
@@ -99,27 +131,37 @@ def find(self:TeacherBank,
 
 # %% ../../nbs/04_distill/08_bank.ipynb #733cf65b
 def pack(
-    logits:Tensor, # `[...,K]`
+    logits:Tensor, # `[...,K]`; or other answers
     dtype:str="float32", # Or `float16`
     top_k:int|None=None, # Classes to keep; all by default
-)->dict[str,np.ndarray]: # `logits`, or `values`, `classes` and `rest`
+    what:str="logits", # Name of what is kept
+)->dict[str,np.ndarray]: # Array `what`; or `values`, `classes` and `rest`
     "What is kept of a teacher's answers"
-    z,k = logits.detach().float().cpu(),logits.shape[-1]
-    if top_k is None or top_k>=k: return dict(logits=z.numpy().astype(dtype))
+    z,k = logits.detach().float().cpu(),logits.shape[-1] if logits.ndim else 1
+    if top_k is None or top_k>=k: return {what:_cast(z, dtype)}
     v,i = z.topk(top_k, dim=-1)
     others = z.scatter(-1, i, -torch.inf).logsumexp(-1)
-    return dict(values=v.numpy().astype(dtype), classes=i.numpy().astype(np.int16), rest=others.numpy().astype(dtype))
+    return dict(values=_cast(v, dtype), classes=i.numpy().astype(_class_type(k)), rest=_cast(others, dtype))
 
 def unpack(
     kept:dict[str,np.ndarray], # From `pack`
-    n_classes:int, # K
-)->Tensor: # `[...,K]`, float32
+    n_classes:int, # K; of no importance where all was kept
+)->Tensor: # float32
     "The answers again, as far as they were kept"
     t = {k:torch.from_numpy(np.ascontiguousarray(v)) for k,v in kept.items()}
-    if "logits" in t: return t["logits"].float()
+    if "values" not in t: return next(iter(t.values())).float()
     v,i = t["values"].float(),t["classes"].long()
     z = (t["rest"].float()-np.log(n_classes-v.shape[-1]))[...,None].expand(*v.shape[:-1], n_classes)
     return z.scatter(-1, i, v)
+
+# %% ../../nbs/04_distill/08_bank.ipynb #a2b3d244
+def _class_type(k): return "int16" if k<=2**15 else "int32"
+
+def _cast(z, dtype):
+    "Numbers as they are stored, or the error that they don't fit"
+    with np.errstate(over="ignore"): res = z.numpy().astype(dtype)
+    if (np.isinf(res)&~np.isinf(z.numpy())).any(): raise SoccerKDError.of(f"an answer of {z.abs().max():g}", f"is too large for {dtype}", "use dtype='float32'")
+    return res
 
 # %% ../../nbs/04_distill/08_bank.ipynb #5f65c1bf
 @patch(cls_method=True)
@@ -128,28 +170,30 @@ def empty(cls:TeacherBank,
     settings:dict, # At least `views`, `vocab`, `dtype`, `top_k` and `block`
 )->TeacherBank:
     "The bank of a folder; a new one knows no clip yet"
-    _begin(Path(path), json.loads(json.dumps(settings, default=str)))
+    if not (Path(path)/"zarr.json").exists(): _begin(Path(path), json.loads(json.dumps({"bank":2, **settings}, default=str)))
     return cls(path)
 
 @patch(cls_method=True)
 def begin(cls:TeacherBank,
     path, # Folder; begun if it is not there, gone on with if it is
-    dls:ClipDataLoaders, # Their training clips are asked about
+    dls:ClipDataLoaders, # Their clips are to be asked about
     teacher, # Learner or module
     views:int=4, # Of each clip
     dtype:str="float32", # Or `float16`
     top_k:int|None=None, # Classes to keep of each answer; all by default
     block:int=64, # Clips in a file of the store, and what is asked and written at once
+    what="logits", # To keep: `logits`, `features` of the body, or a function of teacher and clips that gives `[B,...]`
+    split:str="train", # Or `valid`: the validation clips
 )->TeacherBank:
-    "A bank that knows all training clips, with the answers that are there already"
-    theirs = getattr(getattr(teacher, "dls", None), "vocab", None)
-    if theirs is not None and list(theirs)!=list(dls.vocab): raise SoccerKDError.of("the teacher", f"knows the classes {', '.join(map(str, theirs))}, the data has {', '.join(map(str, dls.vocab))}", "train it on the same classes, in the same order")
-    teacher = getattr(teacher, "model", teacher)
-    want = dict(bank=1, teacher=teacher_mark(teacher), network=(getattr(teacher, "config", None) or {}).get("name", type(teacher).__name__),
-        views=views, dtype=dtype, top_k=top_k, block=block, vocab=list(dls.vocab), input=preprocessing(dls))
+    "A bank that knows all the clips, with the answers that are there already"
+    name = _asked(what)[0]
+    if name=="logits": _same_vocab(teacher, dls)
+    teacher = getattr(teacher, "model", teacher).to(dls.device)
+    probe = None if name=="logits" else _probe(dls, teacher, what, split, views)
+    want = _settings(dls, teacher, name, split, probe, views=views, dtype=dtype, top_k=top_k, block=block)
     bank = cls.empty(path, want)
-    if diff := [k for k,v in json.loads(json.dumps(want, default=str)).items() if bank.settings.get(k)!=v]:
-        raise SoccerKDError.of(path, f"is a bank of another kind ({', '.join(diff)} differ)", "give another folder, or delete it")
+    _same_settings(path, bank.settings, want)
+    if probe is not None: bank._same_answer(dls, probe)
     bank.add(dls)
     return bank
 
@@ -157,20 +201,54 @@ def begin(cls:TeacherBank,
 @delegates(TeacherBank.begin)
 def make(cls:TeacherBank,
     path, # Folder; begun if it is not there, gone on with if it is
-    dls:ClipDataLoaders, # Their training clips are asked about
+    dls:ClipDataLoaders, # Their clips are asked about
     teacher, # Learner or module
+    views:int=4, # Of each clip
+    dtype:str="float32", # Or `float16`
     bs:int|None=None, # Views per batch; that of `dls` by default
     part:tuple[int,int]=(0,1), # Which of how many processes this is
+    what="logits", # To keep: `logits`, `features` of the body, or a function of teacher and clips that gives `[B,...]`
     **kwargs,
 )->TeacherBank:
     "A bank that holds the teacher's answers to all training clips"
-    return cls.begin(path, dls, teacher, **kwargs).fill(dls, teacher, bs, part)
+    return cls.begin(path, dls, teacher, views, dtype, what=what, **kwargs).fill(dls, teacher, bs, part, what)
+
+# %% ../../nbs/04_distill/08_bank.ipynb #263d4571
+def _same_vocab(teacher, dls):
+    "Refuse a Learner that was trained on other classes"
+    theirs = getattr(getattr(teacher, "dls", None), "vocab", None)
+    if theirs is not None and list(theirs)!=list(dls.vocab): raise SoccerKDError.of("the teacher", f"knows the classes {', '.join(map(str, theirs))}, the data has {', '.join(map(str, dls.vocab))}", "train it on the same classes, in the same order")
+
+def _settings(dls, teacher, what, split, probe, dtype, top_k, **kw):
+    "What a bank is about, as plain values"
+    if dtype not in ("float32", "float16"): raise SoccerKDError.of(f"dtype={dtype!r}", "is not known", "use 'float32' or 'float16'")
+    if split not in ("train", "valid"): raise SoccerKDError.of(f"split={split!r}", "is not known", "use 'train' or 'valid'")
+    if top_k and what!="logits": raise SoccerKDError.of(f"top_k={top_k}", f"is for logits, this bank keeps {what}", "leave it out")
+    res = dict(bank=2, teacher=_mark(teacher, what), network=(getattr(teacher, "config", None) or {}).get("name", type(teacher).__name__), what=what, split=split, dtype=dtype, top_k=top_k, **kw,
+        shape=[len(dls.vocab)] if probe is None else list(probe.shape), vocab=list(dls.vocab) if what=="logits" else None, input=preprocessing(dls, split))
+    return json.loads(json.dumps(res, default=str))
+
+def _mark(teacher, what): return backbone_mark(teacher) if what=="features" else teacher_mark(teacher)
+
+# %% ../../nbs/04_distill/08_bank.ipynb #0aa5caab
+taken = "clips seeds values classes rest answered train valid".split() # Other arrays and groups of the store
+def _asked(what):
+    "The name of what is kept, and how it is asked for"
+    if what=="logits": return what,lambda m,x: m(x)
+    if what=="features": return what,lambda m,x: m.body_features(x)
+    name = getattr(what, "__name__", repr(what))
+    if not callable(what) or not name.isidentifier() or name in taken: raise SoccerKDError.of(f"what={name}", "can't be kept", "use 'logits', 'features', or a function with a name of its own")
+    return name,what
+
+def _probe(dls, teacher, what, split, views):
+    "The answer to the first view of the first clip"
+    seeds = view_seeds([clip_mark(_loader(dls, split).dataset.items[0])], views)
+    return ask_teacher(dls, teacher, [0], seeds[:,:1].repeat(len(_loader(dls, split).dataset), 0), 1, what, split)[0,0]
 
 # %% ../../nbs/04_distill/08_bank.ipynb #6785e71c
 def _begin(path, settings):
     "An empty store, made aside and moved into its place, so that of two who begin one wins"
     zarr = require("zarr", "bank")
-    if (path/"zarr.json").exists(): return
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as tmp:
         g = zarr.open_group(f"{tmp}/bank", mode="w")
@@ -184,25 +262,53 @@ def _begin(path, settings):
 # %% ../../nbs/04_distill/08_bank.ipynb #5cd602df
 @contextmanager
 def _locked(path, seconds=60):
-    "One at a time; a lock that is older than a minute was left by a process that died"
-    lock = Path(path)/".lock"
-    while True:
-        try: os.close(os.open(lock, os.O_CREAT|os.O_EXCL)); break
-        except FileExistsError:
-            try:
-                if time.time()-lock.stat().st_mtime>seconds: lock.unlink()
-            except FileNotFoundError: pass
-            time.sleep(.05)
-    try: yield
-    finally: lock.unlink(missing_ok=True)
+    "One at a time"
+    lock,mine = Path(path)/".lock",uuid4().hex
+    before,since,done = None,time.monotonic(),threading.Event()
+    while not _take(lock, mine):
+        if (now := _seen(lock))!=before: before,since = now,time.monotonic()
+        elif now and time.monotonic()-since>seconds: _break(lock, now, mine)
+        time.sleep(.05)
+    try:
+        threading.Thread(target=_beat, args=(lock, done, seconds/4), daemon=True).start()
+        yield
+    finally:
+        done.set()
+        if (now := _seen(lock)) and now[0]==mine: lock.unlink(missing_ok=True)
+
+def _take(lock, mine):
+    "Write a lock that nobody else has"
+    try: f = os.open(lock, os.O_CREAT|os.O_EXCL|os.O_WRONLY)
+    except FileExistsError: return False
+    with os.fdopen(f, "w") as f: f.write(mine)
+    return True
+
+def _seen(lock):
+    "Whose lock it is, and when it was touched; None if there is none"
+    try: return lock.read_text(),lock.stat().st_mtime_ns
+    except FileNotFoundError: return None
+
+def _beat(lock, done, seconds):
+    "Touch a lock until it is given back"
+    while not done.wait(seconds):
+        try: os.utime(lock)
+        except FileNotFoundError: return
+
+def _break(lock, seen, mine):
+    "Take a dead lock away, but not that of another who did so first"
+    aside = lock.with_name(f".lock-{mine}")
+    try: lock.rename(aside)
+    except FileNotFoundError: return
+    if aside.read_text()!=seen[0] and not lock.exists(): aside.rename(lock)
+    else: aside.unlink()
 
 # %% ../../nbs/04_distill/08_bank.ipynb #dabff9ee
 @patch
 def add(self:TeacherBank,
-    dls:ClipDataLoaders, # Their training clips
+    dls:ClipDataLoaders, # Their training clips, or validation clips if the bank is about those
 )->int: # How many are new
     "Make room for clips that the bank does not know yet"
-    return self.add_marks([clip_mark(c) for c in dls.train_ds.items])
+    return self.add_marks([clip_mark(c) for c in _loader(dls, self.settings["split"]).dataset.items])
 
 @patch
 def add_marks(self:TeacherBank,
@@ -210,32 +316,49 @@ def add_marks(self:TeacherBank,
 )->int: # How many are new
     "Make room for clips of which only the marks are at hand"
     marks = np.array(list(dict.fromkeys(marks)))
+    self.__init__(self.path, self.mode) # Others may have added some
+    if (self.find(marks)>=0).all(): self._arrays(); return 0
+    self._may_write()
     with _locked(self.path):
-        self.__init__(self.path) # Others may have added some
+        self.__init__(self.path, self.mode)
         new = marks[self.find(marks)<0].tolist()
         n,arrays = len(self)+len(new),self._arrays()
         for a in arrays.values(): a.resize((n, *a.shape[1:]))
         if new:
             self.store["seeds"].resize((n, self.views)); self.store["seeds"][n-len(new):] = view_seeds(new, self.views)
             self.store["clips"].resize((n, 16)); self.store["clips"][n-len(new):] = np.frombuffer(bytes.fromhex("".join(new)), np.uint8).reshape(-1, 16)
-    self.__init__(self.path)
+    self.__init__(self.path, self.mode)
     return len(new)
 
 @patch
+def _may_write(self:TeacherBank):
+    "Refuse to write into what is open for reading"
+    if self.mode=="r": raise SoccerKDError.of(self.path, "is open for reading only, and something is missing in it", "go on where the folder may be written")
+
+@patch
 def _arrays(self:TeacherBank):
-    "The arrays of the answers, made if they are not there; what is not filled is NaN"
-    s,k = self.settings,len(self.vocab)
-    top = s["top_k"] if s["top_k"] and s["top_k"]<k else None
-    shapes = dict(logits=((k,), s["dtype"])) if not top else dict(values=((top,), s["dtype"]), classes=((top,), "int16"), rest=((), s["dtype"]))
+    "The arrays of the answers, made if they are not there, and the list of clips that have theirs"
+    s,size = self.settings,tuple(self.settings["shape"])
+    top = s["top_k"] if s["top_k"] and s["top_k"]<size[-1] else None
+    shapes = {self.what:(size, s["dtype"])} if not top else dict(values=((top,), s["dtype"]), classes=((top,), _class_type(size[-1])), rest=((), s["dtype"]))
     for name,(shape,dtype) in shapes.items():
         if name not in self.store:
-            fill = 0 if dtype=="int16" else float("nan")
+            self._may_write()
+            fill = 0 if dtype.startswith("int") else float("nan")
             self.store.create_array(name, shape=(len(self), self.views, *shape), chunks=(s["block"], self.views, *shape), dtype=dtype, fill_value=fill)
-    if "answered" not in self.store: # One byte for each clip, so that nobody has to read the answers to know that they are there
-        a = self.store[next(iter(shapes))] # A bank from before there was such a list shows it by its answers
-        seen = [~np.isnan(a[i:i+4096].reshape(len(a[i:i+4096]), -1)).any(1) for i in range(0, len(self), 4096)]
-        self.store.create_array("answered", shape=(len(self),), chunks=(65536,), dtype="uint8", fill_value=0)[:] = np.concatenate([*seen, np.zeros(0, bool)])
-    return {name:self.store[name] for name in [*shapes, "answered"]}
+    answered = self._answered(next(iter(shapes))) # One byte for each clip, so that nobody has to read the answers to know that they are there
+    return {**{name:self.store[name] for name in shapes}, **answered}
+
+@patch
+def _answered(self:TeacherBank, first):
+    "The list of clips that have their answers; a bank from before there was one shows it by its answers"
+    if "answered" in self.store: return dict(answered=self.store["answered"])
+    a = self.store[first]
+    seen = [~np.isnan(a[i:i+4096].reshape(len(a[i:i+4096]), -1)).any(1) for i in range(0, len(self), 4096)]
+    seen = np.concatenate([*seen, np.zeros(0, bool)])
+    if self.mode=="r": return dict(answered=require("zarr", "bank").array(seen.astype(np.uint8)))
+    self.store.create_array("answered", shape=(len(self),), chunks=(65536,), dtype="uint8", fill_value=0)[:] = seen
+    return dict(answered=self.store["answered"])
 
 # %% ../../nbs/04_distill/08_bank.ipynb #8291fcca
 @patch
@@ -248,10 +371,10 @@ def missing(self:TeacherBank,
 
 @patch
 def rows_of(self:TeacherBank,
-    dls:ClipDataLoaders, # Their training clips
+    dls:ClipDataLoaders, # Any loaders of clips
 )->np.ndarray: # `[N]`; -1 for a clip the bank doesn't know
-    "The row of each training clip"
-    return self.find([clip_mark(c) for c in dls.train_ds.items])
+    "The row of each training clip, or of each validation clip if the bank is about those"
+    return self.find([clip_mark(c) for c in _loader(dls, self.settings["split"]).dataset.items])
 
 @patch
 def seeds_of(self:TeacherBank,
@@ -270,20 +393,24 @@ def open_blocks(self:TeacherBank,
 
 @patch
 def fill(self:TeacherBank,
-    dls:ClipDataLoaders, # Their training clips
+    dls:ClipDataLoaders, # Their clips
     teacher, # Learner or module
     bs:int|None=None, # Views per batch; that of `dls` by default
     part:tuple[int,int]=(0,1), # Which of how many processes this is
+    what=None, # The function, if the bank was made with one
 )->TeacherBank: # Itself
     "Ask the teacher for what is missing"
-    teacher,rows = getattr(teacher, "model", teacher).to(dls.device),self.rows_of(dls)
-    if teacher_mark(teacher)!=self.settings["teacher"]: raise SoccerKDError.of(self.path, "holds the answers of another teacher", "give the teacher it was made with, or make another bank")
-    check_replay(dls)
+    teacher,rows,split = getattr(teacher, "model", teacher).to(dls.device),self.rows_of(dls),self.settings["split"]
+    if what is None and self.what in ("logits", "features"): what = self.what
+    if what is None or _asked(what)[0]!=self.what: raise SoccerKDError.of(self.path, f"holds {self.what}", "give the function it was made with as what=")
+    if _mark(teacher, self.what)!=self.settings["teacher"]: raise SoccerKDError.of(self.path, "holds the answers of another teacher", "give the teacher it was made with, or make another bank")
+    check_replay(dls, split)
     groups,table = self.open_blocks(rows),self.seeds_of(rows)
+    if groups: self._may_write()
     own,others = groups[part[0]::part[1]],[g for i,g in enumerate(groups) if i%part[1]!=part[0]]
     for items in track(own+others[::-1], desc="asking the teacher"):
         items = np.array(items)[self.missing(rows[items])].tolist() # Somebody else may have been here
-        if items: self.keep(rows[items], ask_teacher(dls, teacher, items, table, bs or dls.train.bs))
+        if items: self.keep(rows[items], ask_teacher(dls, teacher, items, table, bs or dls.train.bs, what, split))
     self.kept = None
     return self
 
@@ -291,27 +418,31 @@ def fill(self:TeacherBank,
 def ask_teacher(
     dls:ClipDataLoaders, # Any loaders of clips
     teacher:nn.Module, # On their device
-    items:list[int], # Which of their training clips
-    seeds:np.ndarray, # `[N,V]`, a row for each training clip
+    items:list[int], # Which of their clips
+    seeds:np.ndarray, # `[N,V]`, a row for each clip
     bs:int, # Views per batch
-)->Tensor: # `[n,V,K]`, on the CPU
+    what="logits", # As in `TeacherBank.begin`
+    split:str="train", # Or `valid`
+)->Tensor: # `[n,V,...]`, on the CPU
     "What the teacher says to all views of some clips"
-    out,views = [],seeds.shape[1]
+    out,views,(name,ask) = [],seeds.shape[1],_asked(what)
     pairs = [(i, v) for i in items for v in range(views)]
     with frozen(teacher), torch.inference_mode():
         for at in range(0, len(pairs), bs):
-            x = dls.train.batch_of(pairs[at:at+bs], seeds=seeds)[0]
-            out.append(teacher(x).float().cpu())
-            if out[-1].shape[1:]!=(len(dls.vocab),): raise SoccerKDError.of("the teacher", f"answers {list(out[-1].shape[1:])} numbers for {len(dls.vocab)} classes", "give one that was trained on these classes")
+            x = _loader(dls, split).batch_of(pairs[at:at+bs], seeds=seeds)[0]
+            out.append(ask(teacher, x).float().cpu())
+            if name=="logits" and out[-1].shape[1:]!=(len(dls.vocab),): raise SoccerKDError.of("the teacher", f"answers {list(out[-1].shape[1:])} numbers for {len(dls.vocab)} classes", "give one that was trained on these classes")
+            if len(out[-1])!=len(x): raise SoccerKDError.of(f"what={name}", f"gives {list(out[-1].shape)} for {len(x)} clips", "let it give [B,...]")
     return torch.cat(out).unflatten(0, (len(items), views))
 
 def check_replay(
     dls:ClipDataLoaders, # Any loaders of clips
+    split:str="train", # Or `valid`
 ):
     "Is all that is drawn for a view drawn from its seed, and nothing anywhere else?"
     def state(): return [torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()]
-    before = state()
-    dls.train.batch_of([(0, 0)], seeds=np.zeros((len(dls.train_ds), 1), np.int64))
+    before,dl = state(),_loader(dls, split)
+    dl.batch_of([(0, 0)], seeds=np.zeros((len(dl.dataset), 1), np.int64))
     if state()!=before:
         raise SoccerKDError.of("a transform of the loaders", "draws numbers of its own, so that no view can be shown again", "let it draw with `draw(x, n)`, or leave it out")
 
@@ -319,10 +450,12 @@ def check_replay(
 @patch
 def keep(self:TeacherBank,
     rows, # `[n]` rows of the bank
-    answers:Tensor, # `[n,V,K]`
+    answers:Tensor, # `[n,V,...]`
 ):
     "Write some answers down"
-    kept = pack(answers, self.settings["dtype"], self.settings["top_k"])
+    if answers.isnan().any(): raise SoccerKDError.of("the teacher", "answers NaN, which stands for what is missing", "see what is wrong with it")
+    kept = pack(answers, self.settings["dtype"], self.settings["top_k"], self.what)
+    self._arrays()
     with _locked(self.path):
         for k,v in kept.items(): self.store[k].oindex[rows] = v
         self.store["answered"].oindex[rows] = 1 # Last
@@ -332,27 +465,50 @@ def keep(self:TeacherBank,
 def answer(self:TeacherBank,
     rows, # `[B]` rows of the bank
     views, # `[B]` columns
-)->Tensor: # Logits `[B,K]`
+)->Tensor: # Logits `[B,K]`, or what else is kept
     "What the teacher said to some views"
     rows,views = np.asarray(rows),np.asarray(views)
     if self.kept is None: # In memory, if it is not too much
         arrays = {k:a for k,a in self._arrays().items() if k!="answered"}
         self.kept = {k:a[:] if sum(o.nbytes for o in arrays.values())<self.memory else a for k,a in arrays.items()}
     def at(a): return a[rows,views] if isinstance(a, np.ndarray) else a.oindex[rows][np.arange(len(rows)),views]
-    return unpack({k:at(a) for k,a in self.kept.items()}, len(self.vocab))
+    return unpack({k:at(a) for k,a in self.kept.items()}, self.settings["shape"][-1] if self.settings["shape"] else 1)
+
+@patch
+def _same_answer(self:TeacherBank, dls, probe):
+    "Refuse a function that now gives something else under the same name"
+    row = self.rows_of(dls)[0]
+    if row<0 or self.missing([row])[0]: return
+    kept = self._arrays()[self.what].oindex[[row]][0,0]
+    if not np.linalg.norm(kept-probe.numpy())<=.05*np.linalg.norm(kept)+1e-6: raise SoccerKDError.of(self.path, f"holds other {self.what} of the first clip", "make another bank if the function was changed")
+
+# %% ../../nbs/04_distill/08_bank.ipynb #d2c6d5ae
+@patch
+def check(self:TeacherBank,
+    dls:ClipDataLoaders, # Their clips are meant
+    teacher:nn.Module|None=None, # If it is at hand: is it the one who answered?
+    what:str="logits", # What is needed
+)->np.ndarray: # The row of each clip
+    "Check that this bank is about these clips, seen in this way"
+    self.__init__(self.path, self.mode) # Others may have filled it further
+    s = self.settings
+    if self.what!=what: raise SoccerKDError.of(self.path, f"holds {self.what} and no {what}", "make one with TeacherBank.make" if what!="features" else "make one with bank_features")
+    if self.vocab is not None and list(dls.vocab)!=self.vocab: raise SoccerKDError.of(self.path, f"is about the classes {', '.join(self.vocab)}, the data has {', '.join(map(str, dls.vocab))}", "make a bank for these classes")
+    if teacher is not None and _mark(teacher, what)!=s["teacher"]: raise SoccerKDError.of(self.path, f"holds the {'features' if what=='features' else 'answers'} of another {'backbone' if what=='features' else 'teacher'}, or of this one before it was trained on", "make another bank")
+    now = json.loads(json.dumps(preprocessing(dls, s["split"]), default=str))
+    if diff := [k for k,v in now.items() if s["input"].get(k)!=v]: raise SoccerKDError.of(self.path, f"was made with another {' and '.join(diff)}", "use the loaders it was made with, or make another bank")
+    rows,again = self.rows_of(dls),f"go on with {'TeacherBank.make' if what!='features' else 'bank_features'} and these loaders"
+    if n := int((rows<0).sum()): raise SoccerKDError.of(self.path, f"does not know {n} of {len(rows)} clips", again)
+    if n := int(self.missing(rows).sum()): raise SoccerKDError.of(self.path, f"has no answer yet to {n} of {len(rows)} clips", again)
+    return rows
 
 @patch
 def attach(self:TeacherBank,
     dls:ClipDataLoaders, # Loaders to train a student with
     teacher:nn.Module|None=None, # If it is at hand: is it the one who answered?
+    what:str="logits", # What is needed
 )->tuple[ClipDataLoaders,np.ndarray]: # Loaders that show its views in training; the row of each training clip
-    "Check that this bank is about these clips, seen in this way"
-    dls,self.kept = getattr(dls, "without_bank", dls),None # Others may have filled it further
-    if list(dls.vocab)!=self.vocab: raise SoccerKDError.of(self.path, f"is about the classes {', '.join(self.vocab)}, the data has {', '.join(map(str, dls.vocab))}", "make a bank for these classes")
-    if teacher is not None and teacher_mark(teacher)!=self.settings["teacher"]: raise SoccerKDError.of(self.path, "holds the answers of another teacher, or of this one before it was trained on", "make another bank")
-    now = json.loads(json.dumps(preprocessing(dls), default=str))
-    if diff := [k for k,v in now.items() if self.settings["input"].get(k)!=v]: raise SoccerKDError.of(self.path, f"was made with another {' and '.join(diff)}", "use the loaders it was made with, or make another bank")
-    rows = self.rows_of(dls)
-    if n := int((rows<0).sum()): raise SoccerKDError.of(self.path, f"does not know {n} of {len(rows)} clips", "go on with TeacherBank.make and these loaders")
-    if n := int(self.missing(rows).sum()): raise SoccerKDError.of(self.path, f"has no answer yet to {n} of {len(rows)} clips", "go on with TeacherBank.make and these loaders")
-    return dls.with_views(self.seeds_of(rows)), rows
+    "Loaders of the bank's views, after `check`"
+    dls = getattr(dls, "without_bank", dls)
+    rows = self.check(dls, teacher, what)
+    return dls.with_views(self.store["seeds"][:][rows]), rows

@@ -19,6 +19,7 @@ from fastcore.all import L, delegates, patch
 from torch.amp import GradScaler
 from ..core import SoccerKDError, pick_device, pick_precision
 from .callback import *
+from .feature_bank import *
 from .losses import *
 from ..models.clipnet import ClipNet
 from ..models.jointnet import refuse_random_backbone
@@ -64,6 +65,7 @@ def teacher_learner(
     opt_func=adamw, # As in fastai
     loss_func=None, # Cross-entropy by default
     cbs=None, # Further callbacks
+    bank=None, # From `bank_features`: the head of a frozen backbone is trained on banked features, without a look at a clip
     **kwargs, # For `create_model`
 )->Learner:
     "A Learner for clips"
@@ -76,7 +78,8 @@ def teacher_learner(
     learn = Learner(dls, model, loss_func=loss_func or CrossEntropyLossFlat(), metrics=metrics, wd=wd, opt_func=opt_func, cbs=cbs,
         splitter=model_groups if isinstance(model, ClipNet) else _one_group, train_bn=not freeze)
     learn.record = dict(weights=str(weights) if weights else None, freeze=freeze, test_looks=0)
-    return learn.use_precision(precision) if isinstance(model, ClipNet) else learn
+    if isinstance(model, ClipNet): learn.use_precision(precision)
+    return learn if bank is None else learn.train_head(bank)
 
 # %% ../../nbs/04_distill/02_learner.ipynb #301c8a0c
 def _one_group(model): return [list(model.parameters())]

@@ -71,6 +71,7 @@ def ray_bank(
     require("ray.data", "ray")
     teacher = getattr(teacher, "model", teacher)
     bank = TeacherBank.begin(path, dls, teacher, **kwargs)
+    if bank.what!="logits": raise SoccerKDError.of(f"what={bank.what}", "is not gathered through Ray", "use TeacherBank.make with part=, one process for each part")
     check_replay(dls)
     rows = bank.rows_of(dls)
     if not (blocks := bank.open_blocks(rows)): return bank

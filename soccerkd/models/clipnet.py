@@ -12,8 +12,9 @@ from ..core import *
 from .speed import fast_small_maps
 
 # %% auto #0
-__all__ = ['imagenet_rgb', 'kinetics_rgb', 'precisions', 'check_clip', 'ClipNet', 'FrameNet', 'split_head', 'set_classes',
-           'freeze_modules', 'unfreeze_all', 'body_stages', 'freeze_backbone', 'model_groups', 'count_params']
+__all__ = ['imagenet_rgb', 'kinetics_rgb', 'precisions', 'check_clip', 'ClipNet', 'Features', 'FrameNet', 'split_head',
+           'set_classes', 'freeze_modules', 'unfreeze_all', 'body_stages', 'freeze_backbone', 'model_groups',
+           'count_params']
 
 # %% ../../nbs/03_models/00_clipnet.ipynb #5a518ca1
 def check_clip(
@@ -93,6 +94,9 @@ def amp(self:ClipNet,
     dtype = precisions[self.precision]
     return torch.autocast(torch.device(device).type, dtype) if dtype else nullcontext()
 
+# %% ../../nbs/03_models/00_clipnet.ipynb #6c9445e0
+class Features(Tensor): "What a body made of a batch of clips: a `ClipNet` that gets it begins at its dropout and head"
+
 # %% ../../nbs/03_models/00_clipnet.ipynb #12dd204c
 @patch
 def features(self:ClipNet,
@@ -103,9 +107,10 @@ def features(self:ClipNet,
 
 @patch
 def forward(self:ClipNet,
-    x:Tensor, # `[B,3,T,H,W]` in [0,1]
+    x:Tensor, # `[B,3,T,H,W]` in [0,1]; or `Features`
 )->Tensor: # `[B,K]`, float32
     "Logits of each clip"
+    if isinstance(x, Features): return self.head_logits(x)
     with self.amp(x.device): return self.head(self.dropout(self.body(self.normalize(x)))).float()
 
 # %% ../../nbs/03_models/00_clipnet.ipynb #c0252d38
@@ -161,10 +166,30 @@ def features(self:FrameNet,
 
 @patch
 def forward(self:FrameNet,
-    x:Tensor, # `[B,3,T,H,W]` in [0,1]
+    x:Tensor, # `[B,3,T,H,W]` in [0,1]; or `Features`
 )->Tensor: # `[B,K]`, float32
     "Mean of the frames' logits"
+    if isinstance(x, Features): return self.head_logits(x)
     return self.frame_logits(x).mean(1)
+
+# %% ../../nbs/03_models/00_clipnet.ipynb #4960037d
+@patch
+def body_features(self:ClipNet,
+    x:Tensor, # `[B,3,T,H,W]` in [0,1]
+)->Tensor: # `[B,F]`; of a `FrameNet` `[B,T,F]`; float32
+    "What the body gives, before anything is averaged or dropped"
+    if not isinstance(self, FrameNet): return self.features(x)
+    with self.amp(x.device): return self.frame_features(check_clip(x)).float()
+
+@patch
+def head_logits(self:ClipNet,
+    f:Tensor, # From `body_features`
+)->Tensor: # `[B,K]`, float32
+    "Logits from what the body gave: dropout, head, mean over the frames"
+    with self.amp(f.device):
+        f = self.dropout(f.as_subclass(Tensor))
+        if f.ndim==2: return self.head(f).float()
+        return self.head(f.flatten(0, 1)).unflatten(0, f.shape[:2]).float().mean(1)
 
 # %% ../../nbs/03_models/00_clipnet.ipynb #9afc5020
 def split_head(
