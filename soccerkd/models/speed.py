@@ -92,13 +92,14 @@ def _columns_backward(g, x, w, stride, padding, need_x, need_w):
 # %% ../../nbs/03_models/06_speed.ipynb #8a28ac99
 def _inner(x): return x.permute(0, 2, 3, 1).contiguous() # No copy if channels last already
 def _outer(x): return x.permute(0, 3, 1, 2)
+_space = "soccerkd" if __name__.startswith("soccerkd.") else "page" # A page that runs must not replace the operator that the module made
 
-@torch.library.custom_op("soccerkd::small_conv", mutates_args=(), schema="(Tensor x, Tensor w, int[] stride, int[] padding) -> Tensor")
+@torch.library.custom_op(f"{_space}::small_conv", mutates_args=(), schema="(Tensor x, Tensor w, int[] stride, int[] padding) -> Tensor")
 def small_conv(x, w, stride, padding):
     "Convolution without bias, by matrix products"
     return _outer((_columns if x.dtype==torch.bfloat16 else _rows)(_inner(x), _inner(w), stride, padding))
 
-@torch.library.custom_op("soccerkd::small_conv_backward", mutates_args=(),
+@torch.library.custom_op(f"{_space}::small_conv_backward", mutates_args=(),
     schema="(Tensor g, Tensor x, Tensor w, int[] stride, int[] padding, bool need_x, bool need_w) -> (Tensor, Tensor)")
 def small_conv_backward(g, x, w, stride, padding, need_x, need_w):
     "Gradients of `small_conv`; an empty tensor for one that is not needed"
