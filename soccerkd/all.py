@@ -20,6 +20,7 @@ from soccerkd.models.weights import *
 from soccerkd.models.video import *
 from soccerkd.models.teachers import *
 from soccerkd.models.zoo import *
+from soccerkd.models.fast import *
 from soccerkd.distill.losses import *
 from soccerkd.distill.callback import *
 from soccerkd.distill.more_losses import *

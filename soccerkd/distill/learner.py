@@ -10,6 +10,7 @@ from functools import partial
 import torch
 import fastai.callback.all # Gives every Learner fit_one_cycle, lr_find and a progress bar
 from torch import nn
+from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
@@ -22,11 +23,12 @@ from .callback import *
 from .feature_bank import *
 from .losses import *
 from ..models.clipnet import ClipNet
+from ..models.fast import checkpoint_stages, compile_model, compile_status, warm_up
 from ..models.jointnet import refuse_random_backbone
 from ..models.zoo import create_model, freeze_backbone, model_groups
 
 # %% auto #0
-__all__ = ['adamw', 'LossScale', 'teacher_learner', 'distill_learner', 'partial_mean']
+__all__ = ['adamw', 'LossScale', 'WarmUp', 'teacher_learner', 'distill_learner', 'partial_mean']
 
 # %% ../../nbs/04_distill/02_learner.ipynb #72950d80
 class LossScale(MixedPrecision):
@@ -49,6 +51,32 @@ def use_precision(self:Learner,
     self.remove_cbs(list(self.cbs.filter(lambda o: isinstance(o, LossScale))))
     return self.add_cb(LossScale()) if precision=="fp16" else self
 
+# %% ../../nbs/04_distill/02_learner.ipynb #e1a281b2
+class WarmUp(Callback):
+    "Compile on the first training batch, ahead of the step, and note how that went"
+    order,done = -20,False # First of all that see the batch as the network does
+    def before_fit(self): self.done = False
+    def before_batch(self):
+        if self.done or not self.training: return
+        self.done = True
+        status = warm_up(self.learn.model, *self.xb)
+        if isinstance(status, str) and self.learn.record.get("compiled")!=status: print(f"not compiled: {status}")
+        self.learn.record["compiled"] = status
+    def after_fit(self):
+        if self.done: self.learn.record["compiled"] = compile_status(self.learn.model)
+
+@patch
+def use_compile(self:Learner,
+    mode:bool|str=True, # True, or a mode of `torch.compile` such as `reduce-overhead`; False to take it back
+    **kwargs, # For `compile_model`
+)->Learner: # Itself
+    "Compile the model's body before the first training step"
+    self.remove_cbs(list(self.cbs.filter(lambda o: isinstance(o, WarmUp))))
+    if mode: compile_model(self.model, mode=mode if isinstance(mode, str) else None, **kwargs)
+    elif compile_status(self.model) is not False: self.model.body._compiled_call_impl = None
+    self.record = {k:v for k,v in getattr(self, "record", {}).items() if k!="compiled"}
+    return self.add_cb(WarmUp()) if mode else self
+
 # %% ../../nbs/04_distill/02_learner.ipynb #f6e1dde8
 adamw = partial(OptimWrapper, opt=torch.optim.AdamW, fused=True, betas=(.9,.99), eps=1e-5) # fastai's defaults
 
@@ -66,6 +94,8 @@ def teacher_learner(
     loss_func=None, # Cross-entropy by default
     cbs=None, # Further callbacks
     bank=None, # From `bank_features`: the head of a frozen backbone is trained on banked features, without a look at a clip
+    compile=False, # True or a mode of `torch.compile`: compile the network, or say why not
+    checkpoint:bool=False, # Compute the stages twice and keep less, see `checkpoint_stages`
     **kwargs, # For `create_model`
 )->Learner:
     "A Learner for clips"
@@ -78,6 +108,8 @@ def teacher_learner(
     learn = Learner(dls, model, loss_func=loss_func or CrossEntropyLossFlat(), metrics=metrics, wd=wd, opt_func=opt_func, cbs=cbs,
         splitter=model_groups if isinstance(model, ClipNet) else _one_group, train_bn=not freeze)
     learn.record = dict(weights=str(weights) if weights else None, freeze=freeze, test_looks=0)
+    if checkpoint: checkpoint_stages(model)
+    if compile: learn.use_compile(compile)
     if isinstance(model, ClipNet): learn.use_precision(precision)
     return learn if bank is None else learn.train_head(bank)
 

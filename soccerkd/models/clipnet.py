@@ -38,6 +38,7 @@ precisions = dict(fp32=None, bf16=torch.bfloat16, fp16=torch.float16)
 # %% ../../nbs/03_models/00_clipnet.ipynb #78468f26
 class ClipNet(nn.Module):
     "A network for clips: `[B,3,T,H,W]` in [0,1] to logits `[B,K]`"
+    inner_colour = False # In half precision, should colour be innermost in memory for a 3-D body?
     def __init__(self,
         body:nn.Module, # From normalised input to features
         head:nn.Module, # From features to logits
@@ -81,7 +82,8 @@ def normalize(self:ClipNet,
     x:Tensor, # `[B,3,T,H,W]` in [0,1]
 )->Tensor:
     "Subtract the mean of each colour, divide by its standard deviation"
-    return torch.addcmul(self.shift, self.check(x), self.scale)
+    y = torch.addcmul(self.shift, self.check(x), self.scale)
+    return y.contiguous(memory_format=torch.channels_last_3d) if self.inner_colour and self.precision!="fp32" else y
 
 # %% ../../nbs/03_models/00_clipnet.ipynb #a508bfbf
 @patch

@@ -8,10 +8,10 @@ import ctypes, sys
 import torch
 import torch.nn.functional as F
 from torch import nn,Tensor
-from torch.autograd.function import once_differentiable
 
 # %% auto #0
-__all__ = ['max_map', 'min_weights', 'row_products', 'SmallMapConv2d', 'fast_small_maps', 'keep_memory']
+__all__ = ['max_map', 'min_weights', 'wide_weights', 'row_products', 'columns', 'small_conv', 'small_conv_backward',
+           'SmallMapConv2d', 'fast_small_maps', 'keep_memory']
 
 # %% ../../nbs/03_models/06_speed.ipynb #8541e2b5
 def row_products(
@@ -32,36 +32,113 @@ def row_products(
     return res
 
 # %% ../../nbs/03_models/06_speed.ipynb #603e045b
-class _RowConv(torch.autograd.Function):
-    "Convolution of channels-last tensors as a sum of matrix products; see `row_products`"
-    @staticmethod
-    def forward(ctx, x, weight, stride, padding):
-        x,w = x.permute(0, 2, 3, 1).contiguous(),weight.permute(0, 2, 3, 1).contiguous() # No copy if channels last already
-        ctx.plan = row_products(x.shape[1:3], w.shape[1:3], stride, padding)
-        ctx.save_for_backward(x, w)
-        h,wd = (max(o[i] for o in ctx.plan)+1 for i in (0, 1))
-        y = x.new_zeros(len(x), h, wd, len(w))
-        for i,j,r,cs,kr,kc in ctx.plan: y[:,i,j].addmm_(x[:,r,cs].flatten(1), w[:,kr,kc].flatten(1).T)
-        return y.permute(0, 3, 1, 2)
+def _rows(x, w, stride, padding):
+    "Convolution of `[N,H,W,C]` by `[O,h,w,C]` as a sum of matrix products, see `row_products`"
+    plan = row_products(x.shape[1:3], w.shape[1:3], stride, padding)
+    h,wd = (max(o[i] for o in plan)+1 for i in (0, 1))
+    y = x.new_zeros(len(x), h, wd, len(w))
+    for i,j,r,cs,kr,kc in plan: y[:,i,j].addmm_(x[:,r,cs].flatten(1), w[:,kr,kc].flatten(1).T)
+    return y
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, g):
-        (x,w),g = ctx.saved_tensors,g.permute(0, 2, 3, 1).contiguous()
-        gx = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
-        gw = torch.zeros_like(w) if ctx.needs_input_grad[1] else None
-        for i,j,r,cs,kr,kc in ctx.plan:
-            if gx is not None: gx[:,r,cs].flatten(1).addmm_(g[:,i,j], w[:,kr,kc].flatten(1))
-            if gw is not None: gw[:,kr,kc].flatten(1).addmm_(g[:,i,j].T, x[:,r,cs].flatten(1))
-        return *(o if o is None else o.permute(0, 3, 1, 2) for o in (gx, gw)),None,None
+def _rows_backward(g, x, w, stride, padding, need_x, need_w):
+    "Its gradients by input and weights, those that are needed"
+    gx,gw = torch.zeros_like(x) if need_x else None,torch.zeros_like(w) if need_w else None
+    for i,j,r,cs,kr,kc in row_products(x.shape[1:3], w.shape[1:3], stride, padding):
+        if need_x: gx[:,r,cs].flatten(1).addmm_(g[:,i,j], w[:,kr,kc].flatten(1))
+        if need_w: gw[:,kr,kc].flatten(1).addmm_(g[:,i,j].T, x[:,r,cs].flatten(1))
+    return gx,gw
+
+# %% ../../nbs/03_models/06_speed.ipynb #c98718b6
+def columns(
+    x:Tensor, # `[N,H,W,C]`
+    kernel:tuple[int,int], # Height and width of the kernel
+    stride:tuple[int,int], # Step between output pixels, down and across
+    padding:tuple[int,int], # Zeros around the input, down and across
+)->Tensor: # `[N*H'*W', h*w*C]`: a row for each output pixel
+    "What each output pixel of a convolution sees"
+    (kh,kw),(sh,sw),(ph,pw) = kernel,stride,padding
+    x = F.pad(x, (0, 0, pw, pw, ph, ph)).contiguous()
+    n,h,w,c = x.shape
+    a,b,d,e = x.stride()
+    return x.as_strided((n, (h-kh)//sh+1, (w-kw)//sw+1, kh, kw, c), (a, b*sh, d*sw, b, d, e)).reshape(-1, kh*kw*c)
+
+def _out_size(size, kernel, stride, padding): return [(n+2*p-k)//s+1 for n,k,s,p in zip(size, kernel, stride, padding)]
+
+# %% ../../nbs/03_models/06_speed.ipynb #748efc23
+def _columns(x, w, stride, padding):
+    "Convolution of `[N,H,W,C]` by `[O,h,w,C]` as one matrix product"
+    size = _out_size(x.shape[1:3], w.shape[1:3], stride, padding)
+    return (columns(x, w.shape[1:3], stride, padding)@w.flatten(1).T).view(len(x), *size, -1)
+
+def _spread(g, x, w, stride, padding):
+    "Gradient by the input for any step: what each output pixel saw gets its share, summed in float32"
+    (n,h,wd,c),(ph,pw),(sh,sw),(oh,ow) = x.shape,padding,stride,g.shape[1:3]
+    res = x.new_zeros(n, h+2*ph+sh, wd+2*pw+sw, c, dtype=torch.promote_types(x.dtype, torch.float32))
+    parts = (g.flatten(0, 2)@w.flatten(1)).view(n, oh, ow, *w.shape[1:])
+    for i in range(w.shape[1]):
+        for j in range(w.shape[2]): res[:,i:i+sh*oh:sh,j:j+sw*ow:sw] += parts[:,:,:,i,j]
+    return res[:,ph:ph+h,pw:pw+wd].to(x.dtype, copy=True)
+
+def _columns_backward(g, x, w, stride, padding, need_x, need_w):
+    "Its gradients by input and weights, those that are needed"
+    gx,gw,kernel = None,None,w.shape[1:3]
+    if need_w: gw = (g.flatten(0, 2).T@columns(x, kernel, stride, padding)).view_as(w)
+    if need_x and tuple(stride)!=(1,1): gx = _spread(g, x, w, stride, padding)
+    elif need_x:
+        back = w.flip(1, 2).permute(1, 2, 0, 3).reshape(-1, w.shape[3])
+        gx = (columns(g, kernel, stride, [k-1-p for k,p in zip(kernel, padding)])@back).view_as(x)
+    return gx,gw
+
+# %% ../../nbs/03_models/06_speed.ipynb #8a28ac99
+def _inner(x): return x.permute(0, 2, 3, 1).contiguous() # No copy if channels last already
+def _outer(x): return x.permute(0, 3, 1, 2)
+_space = "soccerkd" if __name__.startswith("soccerkd.") else "page" # A page that runs must not replace the operator that the module made
+
+@torch.library.custom_op(f"{_space}::small_conv", mutates_args=(), schema="(Tensor x, Tensor w, int[] stride, int[] padding) -> Tensor")
+def small_conv(x, w, stride, padding):
+    "Convolution without bias, by matrix products"
+    return _outer((_columns if x.dtype==torch.bfloat16 else _rows)(_inner(x), _inner(w), stride, padding))
+
+@torch.library.custom_op(f"{_space}::small_conv_backward", mutates_args=(),
+    schema="(Tensor g, Tensor x, Tensor w, int[] stride, int[] padding, bool need_x, bool need_w) -> (Tensor, Tensor)")
+def small_conv_backward(g, x, w, stride, padding, need_x, need_w):
+    "Gradients of `small_conv`; an empty tensor for one that is not needed"
+    f = _columns_backward if x.dtype==torch.bfloat16 else _rows_backward
+    res = f(_inner(g), _inner(x), _inner(w), stride, padding, need_x, need_w)
+    return tuple(x.new_empty(0) if o is None else _outer(o) for o in res)
+
+# %% ../../nbs/03_models/06_speed.ipynb #6e037556
+def _blank(x, *shape): return _outer(x.new_empty(shape))
+
+@small_conv.register_fake
+def _(x, w, stride, padding): return _blank(x, len(x), *_out_size(x.shape[2:], w.shape[2:], stride, padding), len(w))
+
+@small_conv_backward.register_fake
+def _(g, x, w, stride, padding, need_x, need_w):
+    return tuple(_blank(o, *(o.shape[i] for i in (0, 2, 3, 1))) if need else x.new_empty(0) for o,need in ((x, need_x), (w, need_w)))
+
+def _keep(ctx, inputs, output):
+    x,w,*ctx.how = inputs
+    ctx.save_for_backward(x, w)
+
+def _gradients(ctx, g):
+    need = ctx.needs_input_grad[:2]
+    res = small_conv_backward(g, *ctx.saved_tensors, *ctx.how, *need)
+    return *(o if n else None for o,n in zip(res, need)),None,None
+
+small_conv.register_autograd(_gradients, setup_context=_keep)
 
 # %% ../../nbs/03_models/06_speed.ipynb #a9c1bf8a
-max_map,min_weights = 16,2**15 # Output pixels at most, and pairs of channels at least, from measurements
+max_map,min_weights,wide_weights = 16,2**15,2**17 # Output pixels at most, and pairs of channels at least, with and without gradients in bfloat16, from measurements
 
 def _plain_run()->bool:
-    "Nobody traces, exports or counts operations, and autocast is off"
-    watched = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
-    return not (watched or torch.is_autocast_enabled("cpu") or torch._C._len_torch_dispatch_stack())
+    "Nobody traces, exports or counts operations; `torch.compile` may"
+    if torch.compiler.is_compiling(): return not torch.compiler.is_exporting()
+    return not (torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or torch._C._len_torch_dispatch_stack())
+
+def _cpu_dtype(x:Tensor)->torch.dtype:
+    "What a convolution of `x` computes in"
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") and x.dtype!=torch.float64 else x.dtype
 
 # %% ../../nbs/03_models/06_speed.ipynb #48062563
 class SmallMapConv2d(nn.Conv2d):
@@ -70,16 +147,21 @@ class SmallMapConv2d(nn.Conv2d):
         x:Tensor, # `[N,C,H,W]`
     )->bool: # Whether matrix products are faster here
         "Is this a case that was measured to be faster?"
-        if not _plain_run() or x.device.type!="cpu" or x.ndim!=4 or x.dtype!=torch.float32 or self.weight.dtype!=torch.float32: return False
-        h,w = ((n+2*p-k)//s+1 for n,k,s,p in zip(x.shape[2:], self.kernel_size, self.stride, self.padding))
+        if not _plain_run() or x.device.type!="cpu" or x.ndim!=4 or len(x)<2: return False
+        dtype,(h,w) = _cpu_dtype(x),_out_size(x.shape[2:], self.kernel_size, self.stride, self.padding)
+        if dtype==torch.bfloat16:
+            learns = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
+            return 0<h*w<=max_map and min(h, w)>0 and (learns or self.in_channels*self.out_channels>=wide_weights)
+        if dtype!=torch.float32 or self.weight.dtype!=torch.float32: return False
         most = min(max_map, max(4, len(x)//4)) # Four pixels pay for any batch, more only where each product is large
-        return min(h, w)>0 and h*w<=most and len(x)>1
+        return min(h, w)>0 and h*w<=most
 
     def forward(self, x):
         if not self.pays(x): return super().forward(x)
-        if self.kernel_size!=(1,1): y = _RowConv.apply(x, self.weight, self.stride, self.padding)
+        dtype = _cpu_dtype(x)
+        if self.kernel_size!=(1,1): y = small_conv(x.to(dtype), self.weight.to(dtype), self.stride, self.padding)
         else: y = F.linear(x[:,:,::self.stride[0],::self.stride[1]].permute(0, 2, 3, 1), self.weight.flatten(1)).permute(0, 3, 1, 2)
-        return y if self.bias is None else y+self.bias.view(-1, 1, 1)
+        return y if self.bias is None else y+self.bias.to(y.dtype).view(-1, 1, 1)
 
 # %% ../../nbs/03_models/06_speed.ipynb #12b3ef72
 def _suits(m):

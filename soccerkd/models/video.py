@@ -64,4 +64,6 @@ def video_net(
         net.classifier,head,own = drop,nn.Linear(conv.in_channels, n_classes),"classifier.1"
         body = net
     else: body,head,own = split_head(net)
-    return ClipNet(body, head, stats=stats, config=config, limits=limits, head_name=own, **shared)
+    model = ClipNet(body, head, stats=stats, config=config, limits=limits, head_name=own, **shared)
+    model.inner_colour = name in ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")
+    return model
