@@ -160,7 +160,9 @@ class SmallMapConv2d(nn.Conv2d):
         if not self.pays(x): return super().forward(x)
         dtype = _cpu_dtype(x)
         if self.kernel_size!=(1,1): y = small_conv(x.to(dtype), self.weight.to(dtype), self.stride, self.padding)
-        else: y = F.linear(x[:,:,::self.stride[0],::self.stride[1]].permute(0, 2, 3, 1), self.weight.flatten(1)).permute(0, 3, 1, 2)
+        else:
+            pixels = x[:,:,::self.stride[0],::self.stride[1]].permute(0, 2, 3, 1)
+            y = F.linear(pixels.flatten(0, 2), self.weight.flatten(1)).unflatten(0, pixels.shape[:3]).permute(0, 3, 1, 2) # Four axes would make it a batch of products, each with a copy of the weights
         return y if self.bias is None else y+self.bias.to(y.dtype).view(-1, 1, 1)
 
 # %% ../../nbs/03_models/06_speed.ipynb #12b3ef72
