@@ -217,13 +217,31 @@ def copier(self:ClipDL):
     "What copies batches ahead of their use; None where that brings nothing"
     return copier_for(self.device)
 
+_ours = (TimeJitter, ClipToFloat, RandomResizedCropClip, ColourClip)
+@patch
+def may_hurry(self:ClipDL)->bool:
+    "Is there a core to spare, and does nothing draw numbers but what has a source of its own?"
+    return torch.get_num_threads()>1 and all(isinstance(o, _ours) for o in self.after_batch.fs)
+
+@patch
+def drawn(self:ClipDL, source, batch):
+    "A batch after its transforms, whose random numbers come from `source`"
+    if isinstance(batch, (tuple, list)) and isinstance(batch[0], TensorClip): batch[0].source = source
+    res = self.after_batch(batch)
+    if isinstance(res, (tuple, list)) and isinstance(res[0], TensorClip): res[0].source = None
+    return res
+
 @patch
 def __iter__(self:ClipDL):
-    copy = self.copier()
-    if copy is None: yield from TfmdDL.__iter__(self); return
+    copy,n = self.copier(),torch.get_num_threads()
     self.randomize(); self.before_iter()
+    source = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
     self._DataLoader__idxs = self.get_idxs() # What fastai's own loop calls them
-    for got in ahead(map(copy, _loaders[self.fake_l.num_workers==0](self.fake_l))): yield self.after_batch(copy.ready(got))
+    batches = _loaders[self.fake_l.num_workers==0](self.fake_l)
+    def made(b): return self.drawn(source, to_device(b, self.device))
+    if copy is not None: yield from (self.drawn(source, copy.ready(o)) for o in ahead(map(copy, batches)))
+    elif self.may_hurry(): yield from ahead(map(made, batches), 1, lambda: one_core(n))
+    else: yield from map(made, batches)
     self.after_iter()
     if hasattr(self, "it"): del self.it
 

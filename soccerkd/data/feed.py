@@ -16,16 +16,17 @@ from fastai.torch_core import apply, to_device
 from .transforms import plain
 
 # %% auto #0
-__all__ = ['ahead', 'pinned', 'StreamCopy', 'copier_for', 'decode_rate', 'pick_workers']
+__all__ = ['ahead', 'one_core', 'pinned', 'StreamCopy', 'copier_for', 'decode_rate', 'pick_workers']
 
 # %% ../../nbs/02_data/05a_feed.ipynb #2b353267
 def ahead(
     items, # What to go through
     n:int=2, # How many are made before they are asked for
+    start=None, # Called once in the thread, before anything else
 ):
     "Go through `items`; a thread makes the next ones while the caller is busy"
     it,end = iter(items),object()
-    with ThreadPoolExecutor(1) as ex:
+    with ThreadPoolExecutor(1, initializer=start) as ex:
         todo = deque(ex.submit(next, it, end) for _ in range(n))
         try:
             while (o := todo.popleft().result()) is not end:
@@ -33,6 +34,15 @@ def ahead(
                 yield o
         finally:
             for f in todo: f.cancel()
+
+# %% ../../nbs/02_data/05a_feed.ipynb #d7e56ff3
+def one_core(
+    threads:int, # What others shall have, `torch.get_num_threads()` before
+):
+    "In a new thread: its operations take one core, those of the others as many as before"
+    torch.set_num_threads(1) # Counts for the thread that calls it, and for threads to come
+    torch.get_num_threads() # A thread takes the number over when it first needs it: now
+    ThreadPoolExecutor(1).submit(torch.set_num_threads, threads).result()
 
 # %% ../../nbs/02_data/05a_feed.ipynb #3eef111f
 def pinned(

@@ -15,7 +15,7 @@ from fastai.vision.augment import RandTransform
 from fasttransform import Transform, DisplayedTransform
 
 # %% auto #0
-__all__ = ['crop_places', 'TensorClip', 'plain', 'like', 'strip', 'show_strip', 'draw', 'take_frames', 'TimeJitter',
+__all__ = ['crop_places', 'TensorClip', 'plain', 'like', 'strip', 'show_strip', 'draw', 'take_frames', 'marked', 'TimeJitter',
            'ClipToFloat', 'crop_boxes', 'affine_clip', 'RandomResizedCropClip', 'MultiScaleCropClip', 'ColourClip']
 
 # %% ../../nbs/02_data/05_transforms.ipynb #d3515c52
@@ -23,6 +23,7 @@ class TensorClip(TensorBase):
     "Frames of a clip `[3,T,H,W]`, or a batch of clips `[B,3,T,H,W]`; uint8, or float in [0,1]. `times` holds their seconds, `[T]` or `[B,T]`"
     times = None
     index,view_index,seeds = None,None,None # Of a batch, `[B]`: which clips of the data set, and which view of each, see `ClipDL`
+    source,training = None,False # Of a batch: the generator that its random numbers come from, and whether it is for training
 
 # %% ../../nbs/02_data/05_transforms.ipynb #3d6946d9
 def plain(
@@ -79,7 +80,7 @@ def draw(
     who:str="", # Name of the transform, so that two of them don't draw the same
 )->Tensor: # `[n,B]` in [0,1), on the CPU
     "Random numbers for each clip: new ones, or those of the view whose seed it carries"
-    if x.seeds is None: return torch.rand(n, len(x))
+    if x.seeds is None: return torch.rand(n, len(x), generator=x.source)
     g,salt = torch.Generator(),zlib.crc32(who.encode())
     return torch.stack([torch.rand(n, generator=g.manual_seed(int(s)+salt & 2**63-1)) for s in x.seeds], 1)
 
@@ -93,6 +94,16 @@ def take_frames(
     first = torch.arange(b*c, device=x.device).view(b,c,1)*n # Whole planes are copied in order, so that what follows reads memory from front to back
     return x.reshape(-1,h,w).index_select(0, (first+idx[:,None]).view(-1)).view(b,c,-1,h,w)
 
+# %% ../../nbs/02_data/05_transforms.ipynb #6620fa8e
+def marked(
+    b, # A batch of clips, or a tuple that begins with one
+    split_idx, # 0 in training
+):
+    "The same batch, whose clips know whether they are for training"
+    x = b[0] if isinstance(b, (tuple, list)) and b else b
+    if isinstance(x, TensorClip): x.training = split_idx==0
+    return b
+
 # %% ../../nbs/02_data/05_transforms.ipynb #eecac724
 class TimeJitter(Transform):
     "Take one of `slots` frames in each segment: drawn once per clip in training, the middle one in validation"
@@ -103,17 +114,15 @@ class TimeJitter(Transform):
     ):
         super().__init__()
         if slots<1 or slots%2==0: raise ValueError(f"slots must be odd, got {slots}")
-        self.slots,self.per_segment,self.train = slots,per_segment,False
-    def __call__(self, b, split_idx=None, **kwargs):
-        self.train = split_idx==0
-        return super().__call__(b, split_idx=split_idx, **kwargs)
+        self.slots,self.per_segment = slots,per_segment
+    def __call__(self, b, split_idx=None, **kwargs): return super().__call__(marked(b, split_idx), split_idx=split_idx, **kwargs)
     def encodes(self, x:TensorClip):
         s,p = self.slots,plain(x)
         (b,_,n),t = p.shape[:3],p.shape[2]//self.slots
         if s==1: return x
-        if not self.train: return like(x, p[:,:,s//2::s], None if x.times is None else x.times[:,s//2::s])
+        if not x.training: return like(x, p[:,:,s//2::s], None if x.times is None else x.times[:,s//2::s])
         k = t if self.per_segment else 1
-        slot = torch.randint(s, (b,k), device=p.device) if x.seeds is None else draw(x, k, "time").T.mul(s).long().to(p.device)
+        slot = draw(x, k, "time").T.mul(s).long().to(p.device)
         idx = torch.arange(t, device=p.device)*s + slot
         rows = torch.arange(b, device=p.device)[:,None]
         return like(x, take_frames(p, idx), None if x.times is None else x.times.to(p.device)[rows,idx])
@@ -167,11 +176,9 @@ class RandomResizedCropClip(Transform):
     ):
         super().__init__()
         self.size = (size,size) if isinstance(size, int) else tuple(size)
-        self.scale,self.ratio,self.flip,self.shift,self.train = scale,ratio,flip,shift,False
-    def __call__(self, b, split_idx=None, **kwargs):
-        self.train = split_idx==0
-        return super().__call__(b, split_idx=split_idx, **kwargs)
-    def encodes(self, x:TensorClip): return like(x, self._random(plain(x), draw(x, 5, "crop")) if self.train else self._middle(plain(x)))
+        self.scale,self.ratio,self.flip,self.shift = scale,ratio,flip,shift
+    def __call__(self, b, split_idx=None, **kwargs): return super().__call__(marked(b, split_idx), split_idx=split_idx, **kwargs)
+    def encodes(self, x:TensorClip): return like(x, self._random(plain(x), draw(x, 5, "crop")) if x.training else self._middle(plain(x)))
     def boxes(self, x, u):
         "Boxes from `[4,B]` numbers"
         (h,w),(sh,sw) = x.shape[-2:],self.size

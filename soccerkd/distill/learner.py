@@ -12,7 +12,7 @@ import fastai.callback.all # Gives every Learner fit_one_cycle, lr_find and a pr
 from torch import nn
 from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
-from fastai.learner import Learner
+from fastai.learner import AvgSmoothLoss, Learner, Recorder
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
 from fastai.optimizer import OptimWrapper
@@ -28,7 +28,7 @@ from ..models.jointnet import refuse_random_backbone
 from ..models.zoo import create_model, freeze_backbone, model_groups
 
 # %% auto #0
-__all__ = ['adamw', 'LossScale', 'WarmUp', 'teacher_learner', 'distill_learner', 'partial_mean']
+__all__ = ['adamw', 'LossScale', 'WarmUp', 'SmoothLoss', 'LateRecorder', 'teacher_learner', 'distill_learner', 'partial_mean']
 
 # %% ../../nbs/04_distill/02_learner.ipynb #72950d80
 class LossScale(MixedPrecision):
@@ -77,6 +77,24 @@ def use_compile(self:Learner,
     self.record = {k:v for k,v in getattr(self, "record", {}).items() if k!="compiled"}
     return self.add_cb(WarmUp()) if mode else self
 
+# %% ../../nbs/04_distill/02_learner.ipynb #aa90d44d
+class SmoothLoss(AvgSmoothLoss):
+    "fastai's smoothed loss, left on the device"
+    def accumulate(self, learn):
+        self.count += 1
+        loss = learn.loss.detach().mean()
+        self.val = torch.lerp(loss, self.val.to(loss), self.beta)
+
+class LateRecorder(Recorder):
+    "fastai's recorder, which reads the losses at the end of an epoch"
+    name = "recorder"
+    def __init__(self, beta=.98, **kwargs):
+        super().__init__(beta=beta, **kwargs)
+        self.smooth_loss = SmoothLoss(beta=beta)
+    def after_train(self):
+        self.losses[:] = [o.cpu() for o in self.losses]
+        super().after_train()
+
 # %% ../../nbs/04_distill/02_learner.ipynb #f6e1dde8
 adamw = partial(OptimWrapper, opt=torch.optim.AdamW, fused=True, betas=(.9,.99), eps=1e-5) # fastai's defaults
 
@@ -107,6 +125,7 @@ def teacher_learner(
     if made and freeze and weights is None: refuse_random_backbone(model)
     learn = Learner(dls, model, loss_func=loss_func or CrossEntropyLossFlat(), metrics=metrics, wd=wd, opt_func=opt_func, cbs=cbs,
         splitter=model_groups if isinstance(model, ClipNet) else _one_group, train_bn=not freeze)
+    learn.remove_cb(Recorder); learn.add_cb(LateRecorder())
     learn.record = dict(weights=str(weights) if weights else None, freeze=freeze, test_looks=0)
     if checkpoint: checkpoint_stages(model)
     if compile: learn.use_compile(compile)
