@@ -134,7 +134,7 @@ def published_loader(
     tfms = v2.Compose([v2.Resize(round(size*256/224)), v2.CenterCrop(size), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
     return DataLoader(ImageFolder(folder, tfms), bs, shuffle=True, num_workers=workers, persistent_workers=workers>0, **kwargs)
 
-# %% ../../nbs/06_deploy/04_rivals.ipynb #001f5203
+# %% ../../nbs/06_deploy/04_rivals.ipynb #43a1f2c6
 def published_loss(
     student, # Logits `[B,K]`
     teacher, # Logits `[B,K]`
@@ -143,7 +143,7 @@ def published_loss(
     temperature:float=6., # Softens both sides
 ):
     "Divergence averaged over classes as well, times the temperature squared, and cross-entropy"
-    kd = F.kl_div(F.log_softmax(student/temperature, 1), F.softmax(teacher/temperature, 1), reduction="mean")
+    kd = F.kl_div(F.log_softmax(student/temperature, 1), F.softmax(teacher/temperature, 1), reduction="none").mean()
     return alpha*temperature**2*kd+(1-alpha)*F.cross_entropy(student, y)
 
 def published_step(

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from ..core import *
 from ..models.clipnet import count_params
@@ -41,10 +42,11 @@ def model_size(
 # %% ../../nbs/05_evaluate/01_efficiency.ipynb #3dc1a8aa
 @contextmanager
 def _no_fused_attention():
-    "The counter is blind to the fused kernel of `nn.MultiheadAttention`"
+    "The counter is blind to the fused kernels of `nn.MultiheadAttention`, of which the one for processors depends on the version"
     was = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    try: yield
+    try:
+        with sdpa_kernel(SDPBackend.MATH): yield
     finally: torch.backends.mha.set_fastpath_enabled(was)
 
 # %% ../../nbs/05_evaluate/01_efficiency.ipynb #71e80d47
