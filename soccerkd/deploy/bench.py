@@ -73,7 +73,7 @@ def speed_row(
     return dict(name=name, ours=secs.ours.median()/per, other=secs[best].median()/per, ratio=ratios.median(), unit=unit, n=len(secs), rival=best,
         low=ratios.quantile(.25), high=ratios.quantile(.75), every={k:secs[k].median()/per for k in secs})
 
-# %% ../../nbs/06_deploy/05_bench.ipynb #a6206b69
+# %% ../../nbs/06_deploy/05_bench.ipynb #663a88ea
 @dataclass
 class Bench:
     "Clips, networks and settings of one run"
@@ -83,9 +83,9 @@ class Bench:
     n_frames:int = 8 # Frames of a clip
     bs:int = 16 # Clips in a batch
     clips:int = 80 # Of the four classes together
-    films:int = 3 # Files to read
+    films:int = 2 # Files to read
     film_size:tuple = (720, 1280) # Their height and width, in pixels
-    scenes:int = 8 # Of the longer film that windows are cut from
+    scenes:int = 6 # Of the longer film that windows are cut from
     rounds:int = 3 # Of long comparisons; short ones take more
     student:str = "tam_resnet18" # Network
     teacher:str = "tam_resnet50" # Network
@@ -207,7 +207,7 @@ def epoch_vs_published(self:Bench)->list[dict]: # Rows
         rows[-1].update(teacher=teacher, bank_seconds=secs, bank_pays_after_epochs=secs/max(rows[-1]["other"]-rows[-1]["ours"], 1e-9))
     return rows
 
-# %% ../../nbs/06_deploy/05_bench.ipynb #6ecfa9dc
+# %% ../../nbs/06_deploy/05_bench.ipynb #28100ecc
 def _trained_with(net): return torch.optim.AdamW(net.parameters(), lr=1e-3, betas=(.9,.99), eps=1e-5, weight_decay=.01, fused=True)
 
 @patch
@@ -232,9 +232,9 @@ def epoch_vs_plain_loop(self:Bench)->list[dict]: # Rows
     waits = []
     def ours(): t = run(); waits.append(clock.waited/t); return t
     others = {f"{w} workers":self.plain(dls, w) for w in sorted({0, min(self.workers, 8)})}
-    return [speed_row("epoch_vs_plain_loop", in_turns(dict(ours=ours, **others), self.rounds+2, device=self.device), unit="s/epoch")]
+    return [speed_row("epoch_vs_plain_loop", in_turns(dict(ours=ours, **others), self.rounds+1, device=self.device), unit="s/epoch")]
 
-# %% ../../nbs/06_deploy/05_bench.ipynb #830ddb10
+# %% ../../nbs/06_deploy/05_bench.ipynb #eb9cb798
 class Ready:
     "Batches that lie on the device"
     n_inp = 1
@@ -260,7 +260,7 @@ def callback_overhead(self:Bench)->list[dict]: # One row
     dls = DataLoaders(Ready(batches, self.device), Ready(batches[:1], self.device))
     learn = teacher_learner(dls, nets[0][0], precision=self.precision).distill_from(nets[0][1], .5, 4.)
     plain = loop_over(batches, plain_step(*nets[1], _trained_with(nets[1][0]), self.device, self.precision), self.device)
-    secs = in_turns(dict(ours=epoch_of(learn)[0], other=plain), 4*self.rounds+1, device=self.device)
+    secs = in_turns(dict(ours=epoch_of(learn)[0], other=plain), 3*self.rounds, device=self.device)
     r = speed_row("callback_overhead", secs, len(batches), "share of a step")
     extra = secs.ours/secs.other-1
     return [{**r, "ratio":float(extra.median()), "low":float(extra.quantile(.25)), "high":float(extra.quantile(.75))}]
