@@ -335,6 +335,7 @@ def _may_write(self:TeacherBank):
     "Refuse to write into what is open for reading"
     if self.mode=="r": raise SoccerKDError.of(self.path, "is open for reading only, and something is missing in it", "go on where the folder may be written")
 
+# %% ../../nbs/04_distill/08_bank.ipynb #f61c726b
 @patch
 def _arrays(self:TeacherBank):
     "The arrays of the answers, made if they are not there, and the list of clips that have theirs"
