@@ -143,7 +143,7 @@ def decode(self:Bench,
 class EpochClock(Callback):
     "Seconds of training, and those of them spent waiting for the next batch"
     order = 100 # After everybody else
-    def __init__(self, limit:int|None=None): self.limit,self.total,self.waited = limit,0.,0.
+    def __init__(self): self.total,self.waited = 0.,0.
     def before_train(self): self.start = self.ready = done(self.dls.device); self.total = self.waited = 0.
     def before_batch(self): self.waited += time.perf_counter()-self.ready
     def after_batch(self):

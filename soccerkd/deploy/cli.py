@@ -131,7 +131,7 @@ def evaluate(
 @command
 def bench(
     out:str="bench.json", # Rows with name, ours, other, ratio, unit and n
-    quick:bool=False, # Within twelve minutes on two cores
+    quick:bool=False, # Few clips and rounds: some twelve minutes on two cores
     device:str=None, # cpu or cuda; the best there is by default
     only:str=None, # Comparisons, separated by commas; all by default
     folder:str=None, # Keep clips, films and banks here for the next time
