@@ -4,6 +4,8 @@ FLAGS ?= slow
 ARGS ?=
 comma := ,
 BIN := .venv/bin
+# Pages are dealt to a worker for each core, four at most; a page's cells stay together
+SHARED := -n auto --maxprocesses 4 --dist loadgroup
 # The stamps' folder is named after the metadata and the place, so a change in either installs again
 READY := .venv/ready-$(shell (cat settings.ini setup.py pyproject.toml; pwd) | cksum | cut -d' ' -f1)
 .DELETE_ON_ERROR:
@@ -17,7 +19,7 @@ demo: $(READY)/package ## Make clips, train a teacher and two students, compare 
 	@$(BIN)/soccerkd demo $(ARGS)
 
 test: $(READY)/test,docs ## Run the tests, notebooks included
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
 test-all: $(READY)/test,docs ## The tests and the slow cells; FLAGS="slow cuda" on a machine with a GPU
 	@$(BIN)/python -m pytest --flags "$(FLAGS)" $(ARGS)

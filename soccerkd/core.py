@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 import numpy as np
-import torch
 from fastprogress.fastprogress import ConsoleProgressBar, progress_bar
 
 # %% auto #0
@@ -48,6 +47,7 @@ def seed_everything(
     seed:int, # Written to the run record
 ):
     "Seed Python, NumPy and PyTorch on every device"
+    import torch # Here and below not before it is needed: what runs without PyTorch imports this module too
     s = seed_for("global", seed)
     random.seed(s); np.random.seed(s); torch.manual_seed(s)
 
@@ -72,7 +72,7 @@ def write_json(
 )->Path:
     "Write `obj` as readable JSON, whole or not at all"
     def plain(o):
-        if isinstance(o, (np.ndarray, np.generic, torch.Tensor)): return o.tolist()
+        if hasattr(o, "tolist"): return o.tolist() # Arrays and tensors
         if isinstance(o, (set, tuple)): return list(o)
         return str(o)
     with atomic_path(path) as tmp: tmp.write_text(json.dumps(obj, indent=1, default=plain, ensure_ascii=False)+"\n", encoding="utf-8")
@@ -131,6 +131,7 @@ def pick_device(
     device=None, # A name, a `torch.device`, or None for the best there is
 )->torch.device:
     "CUDA if there is any, else the CPU; a device that is asked for and missing is an error"
+    import torch
     if device is None: return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(device)
     if device.type=="cuda" and not torch.cuda.is_available():
@@ -140,6 +141,7 @@ def pick_device(
 # %% ../nbs/00_core.ipynb #08102585
 def cpu_has_bf16()->bool:
     "Whether this CPU multiplies bfloat16 in hardware"
+    import torch
     caps = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return any(caps.get(o, False) for o in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16", "arm_bf16"))
 
@@ -149,6 +151,7 @@ def pick_precision(
     device=None, # As in `pick_device`
 )->str: # `fp32`, `bf16` or `fp16`
     "The precision of the forward pass on `device`"
+    import torch
     if precision not in ("auto", "fp32", "bf16", "fp16"):
         raise SoccerKDError.of(f"precision={precision!r}", "is not known", "use 'auto', 'fp32', 'bf16' or 'fp16'")
     dev = pick_device(device)
@@ -176,6 +179,7 @@ def cpu_name()->str:
 # %% ../nbs/00_core.ipynb #2b4c27f7
 def machine_info()->dict:
     "Versions, processor, GPU and threads, for the run record"
+    import torch
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     return dict(versions=versions(), system=platform.platform(), cpu=cpu_name(), cores=os.cpu_count(), threads=torch.get_num_threads(),
         gpu=gpu, cpu_bf16=cpu_has_bf16(), date=time.strftime("%Y-%m-%d"))

@@ -3,11 +3,13 @@ import hashlib, os, shutil
 from collections import Counter
 from pathlib import Path
 import hypothesis, pytest
+from filelock import FileLock
 
 root = Path(__file__).resolve().parent.parent
 cache = root/".cache"
 os.environ["IN_TEST"] = "1" # Progress bars are silent, as under `nbdev-test`
 os.environ.setdefault("MPLBACKEND", "agg")
+if "PYTEST_XDIST_WORKER" in os.environ: os.environ.setdefault("OMP_NUM_THREADS", "1") # Before PyTorch is imported: workers side by side take a core each
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(cache/"hypothesis")
 hypothesis.settings.register_profile("book", deadline=None, derandomize=True) # A busy machine or an unlucky draw is no failure
 hypothesis.settings.load_profile("book")
@@ -16,13 +18,16 @@ def pytest_addoption(parser):
     parser.addoption("--flags", default="", help="flagged cells to run that are skipped otherwise, such as 'slow cuda'")
 
 def pytest_configure(config):
-    for o in ("slow: takes minutes", "cuda: needs a GPU"): config.addinivalue_line("markers", o)
+    for o in ("slow: takes minutes", "cuda: needs a GPU", "xdist_group(name): tests that one worker runs, in order"): config.addinivalue_line("markers", o)
 
+@pytest.hookimpl(tryfirst=True) # Before xdist deals the tests out
 def pytest_collection_modifyitems(config, items):
     "`@pytest.mark.slow` is to a test what `#| slow` is to a cell"
     off = {"slow", "cuda"}-set(config.getoption("--flags").split())
     for o in items:
         for m in off & {m.name for m in o.iter_markers()}: o.add_marker(pytest.mark.skip(reason=m))
+        page = getattr(o, "callspec", None) and getattr(o.callspec.params.get("nb"), "name", None)
+        if not any(o.iter_markers("xdist_group")): o.add_marker(pytest.mark.xdist_group(page or o.path.stem)) # A page's cells share what they made
 
 def pytest_terminal_summary(terminalreporter):
     "Seconds for each of the slowest notebooks, so that a page that grows slow is seen"
@@ -45,11 +50,13 @@ def cached_run(
     "A folder that takes long to make; made again when the library changes, or when making it was interrupted"
     path = cache/f"{name}-{code_hash()}"
     done = path/".done"
-    if done.exists(): return path
-    for old in cache.glob(f"{name}-*"): shutil.rmtree(old)
-    path.mkdir(parents=True)
-    make(path)
-    done.touch()
+    cache.mkdir(exist_ok=True)
+    with FileLock(cache/f"{name}.lock"): # Workers may ask at the same time: one makes it, the others wait
+        if done.exists(): return path
+        for old in cache.glob(f"{name}-*"): shutil.rmtree(old)
+        path.mkdir(parents=True)
+        make(path)
+        done.touch()
     return path
 
 @pytest.fixture(scope="session")

@@ -160,12 +160,15 @@ class ClipDL(TfmdDL):
     "A `TfmdDL` whose batches of clips carry their times"
     balance = None # Class number of each clip: every class is then drawn equally often
     seeds = None # `[N,V]`, a row for each clip of the data set: its views, of which each epoch shows one
+    source,share = None,None # While batches are made: where their random numbers come from, and (first, all) if another process makes the rest of each
     def shuffle_fn(self, idxs): return super().shuffle_fn(idxs) if self.balance is None else balanced_order(self.balance, self.rng)
     def create_batch(self, b):
-        if b and isinstance(b[0], (tuple, list)) and isinstance(b[0][0], TensorClip): _one_shape({tuple(o[0].shape[-2:]):f"clip {i} of the batch" for i,o in enumerate(b)})
-        res = super().create_batch(b)
-        if isinstance(res, (tuple, list)) and isinstance(res[0], TensorClip) and all(o[0].times is not None for o in b):
-            res[0].times = torch.stack([torch.as_tensor(o[0].times) for o in b])
+        if not (b and isinstance(b[0], (tuple, list)) and isinstance(b[0][0], TensorClip)): return super().create_batch(b)
+        _one_shape({tuple(o[0].shape[-2:]):f"clip {i} of the batch" for i,o in enumerate(b)})
+        thin = self.thinned(b)
+        res = super().create_batch(thin)
+        if all(o[0].times is not None for o in thin): res[0].times = torch.stack([torch.as_tensor(o[0].times) for o in thin])
+        res[0].thinned = thin is not b
         return self.noted(res, b)
 
 # %% ../../nbs/02_data/06_clips.ipynb #70692c36
@@ -193,9 +196,28 @@ def noted(self:ClipDL,
     "`batch`, whose clips know which they are"
     if not items or not isinstance(items[0], tuple) or not isinstance(batch[0], TensorClip) or any(o[0].index is None for o in items): return batch
     x = batch[0]
+    x.share = self.share
     x.index,x.view_index = (torch.tensor([getattr(o[0], k) for o in items]) for k in ("index", "view_index"))
     if self.seeds is not None: x.seeds = torch.as_tensor(self.seeds)[x.index,x.view_index]
     return batch
+
+# %% ../../nbs/02_data/06_clips.ipynb #1157627f
+@patch
+def jitter(self:ClipDL):
+    "The first transform of a batch, if it takes some of the frames"
+    return o if self.after_batch.fs and type(o := self.after_batch.fs[0]) is TimeJitter and o.slots>1 else None
+
+@patch
+def thinned(self:ClipDL,
+    items:list, # Clips and what comes with them, before they are put together
+)->list: # `items` themselves where it is not known what to draw from
+    "Each clip with the frames only that `TimeJitter` would take out of the batch"
+    jitter = self.jitter()
+    if jitter is None or self.source is None: return items
+    x = self.noted((TensorClip(torch.zeros(len(items))),), items)[0]
+    x.source,x.training = self.source,self.after_batch.split_idx==0
+    def one(c, idx): return like(c, plain(c).index_select(1, idx), None if c.times is None else torch.as_tensor(c.times)[idx])
+    return [type(o)((one(o[0], idx), *o[1:])) for o,idx in zip(items, jitter.choose(x, items[0][0].shape[1]))]
 
 # %% ../../nbs/02_data/06_clips.ipynb #e5108819
 @patch
@@ -224,24 +246,47 @@ def may_hurry(self:ClipDL)->bool:
     return torch.get_num_threads()>1 and all(isinstance(o, _ours) for o in self.after_batch.fs)
 
 @patch
-def drawn(self:ClipDL, source, batch):
-    "A batch after its transforms, whose random numbers come from `source`"
-    if isinstance(batch, (tuple, list)) and isinstance(batch[0], TensorClip): batch[0].source = source
+def drawn(self:ClipDL,
+    source, # `Sources` of random numbers
+    batch, # On the device
+): # The batch after its transforms
+    "Crop, mirror and colour, with numbers from `source`"
+    clips = isinstance(batch, (tuple, list)) and isinstance(batch[0], TensorClip)
+    if clips: batch[0].source = source
     res = self.after_batch(batch)
-    if isinstance(res, (tuple, list)) and isinstance(res[0], TensorClip): res[0].source = None
+    if clips: res[0].source = None
     return res
 
 @patch
+def taken(self:ClipDL,
+    source, # `Sources` of random numbers
+    batch, # From a worker
+): # The same, before it is copied
+    "Frames that no network will see are left behind"
+    if (jitter := self.jitter()) is None or not isinstance(batch, (tuple, list)) or not isinstance(batch[0], TensorClip): return batch
+    batch[0].source = source
+    return jitter(batch, split_idx=self.after_batch.split_idx)
+
+# %% ../../nbs/02_data/06_clips.ipynb #85c87546
+@patch
+def fed(self:ClipDL,
+    batches, # As they are put together, here or by workers
+):
+    "Batches on the device, after their transforms, made or copied while the network works"
+    copy,n,source = self.copier(),torch.get_num_threads(),Sources(int(torch.randint(2**62, ())))
+    keep,self.source = self.source,source if self.fake_l.num_workers==0 else None # Workers can't share a source: their batches are thinned here
+    def made(b): return self.drawn(source, to_device(self.taken(source, b), self.device))
+    try:
+        if copy is not None: yield from (self.drawn(source, copy.ready(o)) for o in ahead(copy(self.taken(source, b)) for b in batches))
+        elif self.may_hurry(): yield from ahead(map(made, batches), 1, lambda: one_core(n))
+        else: yield from map(made, batches)
+    finally: self.source = keep
+
+@patch
 def __iter__(self:ClipDL):
-    copy,n = self.copier(),torch.get_num_threads()
     self.randomize(); self.before_iter()
-    source = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
     self._DataLoader__idxs = self.get_idxs() # What fastai's own loop calls them
-    batches = _loaders[self.fake_l.num_workers==0](self.fake_l)
-    def made(b): return self.drawn(source, to_device(b, self.device))
-    if copy is not None: yield from (self.drawn(source, copy.ready(o)) for o in ahead(map(copy, batches)))
-    elif self.may_hurry(): yield from ahead(map(made, batches), 1, lambda: one_core(n))
-    else: yield from map(made, batches)
+    yield from self.fed(_loaders[self.fake_l.num_workers==0](self.fake_l))
     self.after_iter()
     if hasattr(self, "it"): del self.it
 

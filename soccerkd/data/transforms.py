@@ -15,15 +15,17 @@ from fastai.vision.augment import RandTransform
 from fasttransform import Transform, DisplayedTransform
 
 # %% auto #0
-__all__ = ['crop_places', 'TensorClip', 'plain', 'like', 'strip', 'show_strip', 'draw', 'take_frames', 'marked', 'TimeJitter',
-           'ClipToFloat', 'crop_boxes', 'affine_clip', 'RandomResizedCropClip', 'MultiScaleCropClip', 'ColourClip']
+__all__ = ['crop_places', 'TensorClip', 'plain', 'like', 'strip', 'show_strip', 'Sources', 'draw', 'take_frames', 'marked',
+           'TimeJitter', 'ClipToFloat', 'crop_boxes', 'affine_clip', 'RandomResizedCropClip', 'MultiScaleCropClip',
+           'ColourClip']
 
 # %% ../../nbs/02_data/05_transforms.ipynb #d3515c52
 class TensorClip(TensorBase):
     "Frames of a clip `[3,T,H,W]`, or a batch of clips `[B,3,T,H,W]`; uint8, or float in [0,1]. `times` holds their seconds, `[T]` or `[B,T]`"
     times = None
     index,view_index,seeds = None,None,None # Of a batch, `[B]`: which clips of the data set, and which view of each, see `ClipDL`
-    source,training = None,False # Of a batch: the generator that its random numbers come from, and whether it is for training
+    source,training = None,False # Of a batch: the `Sources` of its random numbers, and whether it is for training
+    share,thinned = None,False # Of a batch: (first, all) if it is a part of a larger one, and whether `TimeJitter` took its frames
 
 # %% ../../nbs/02_data/05_transforms.ipynb #3d6946d9
 def plain(
@@ -73,6 +75,17 @@ def show_strip(
     ax.tick_params(length=0, pad=1); ax.spines[:].set_visible(False)
     return ax
 
+# %% ../../nbs/02_data/05_transforms.ipynb #e4d76bca
+class Sources:
+    "Random generators by name, all from one seed: who draws first doesn't change what the others get"
+    def __init__(self,
+        seed:int, # Of all of them
+    ): self.seed,self.made = seed,{}
+    def __getitem__(self, who):
+        "The generator of `who`"
+        if who not in self.made: self.made[who] = torch.Generator().manual_seed(self.seed+zlib.crc32(who.encode()) & 2**63-1)
+        return self.made[who]
+
 # %% ../../nbs/02_data/05_transforms.ipynb #55d9254f
 def draw(
     x:TensorClip, # A batch of clips
@@ -80,7 +93,9 @@ def draw(
     who:str="", # Name of the transform, so that two of them don't draw the same
 )->Tensor: # `[n,B]` in [0,1), on the CPU
     "Random numbers for each clip: new ones, or those of the view whose seed it carries"
-    if x.seeds is None: return torch.rand(n, len(x), generator=x.source)
+    if x.seeds is None:
+        at,total = x.share or (0, len(x))
+        return torch.rand(n, total, generator=None if x.source is None else x.source[who])[:,at:at+len(x)]
     g,salt = torch.Generator(),zlib.crc32(who.encode())
     return torch.stack([torch.rand(n, generator=g.manual_seed(int(s)+salt & 2**63-1)) for s in x.seeds], 1)
 
@@ -118,14 +133,21 @@ class TimeJitter(Transform):
     def __call__(self, b, split_idx=None, **kwargs): return super().__call__(marked(b, split_idx), split_idx=split_idx, **kwargs)
     def encodes(self, x:TensorClip):
         s,p = self.slots,plain(x)
-        (b,_,n),t = p.shape[:3],p.shape[2]//self.slots
-        if s==1: return x
-        if not x.training: return like(x, p[:,:,s//2::s], None if x.times is None else x.times[:,s//2::s])
-        k = t if self.per_segment else 1
-        slot = draw(x, k, "time").T.mul(s).long().to(p.device)
-        idx = torch.arange(t, device=p.device)*s + slot
-        rows = torch.arange(b, device=p.device)[:,None]
-        return like(x, take_frames(p, idx), None if x.times is None else x.times.to(p.device)[rows,idx])
+        if s==1 or x.thinned: return x
+        if not x.training: res = like(x, p[:,:,s//2::s], None if x.times is None else x.times[:,s//2::s])
+        else:
+            idx = self.choose(x, p.shape[2]).to(p.device)
+            res = like(x, take_frames(p, idx), None if x.times is None else x.times.to(p.device).gather(1, idx))
+        res.thinned = True
+        return res
+    def choose(self,
+        x:TensorClip, # Clips, or anything of their number with their notes
+        n:int, # Frames of each
+    )->Tensor: # `[B,T]`
+        "Which frames to take"
+        s,t = self.slots,n//self.slots
+        if not x.training: return (torch.arange(t)*s+s//2).repeat(len(x), 1)
+        return torch.arange(t)*s + draw(x, t if self.per_segment else 1, "time").T.mul(s).long()
 
 # %% ../../nbs/02_data/05_transforms.ipynb #f65f8d96
 class ClipToFloat(Transform):

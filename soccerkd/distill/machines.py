@@ -17,11 +17,12 @@ from fastai.callback.core import Callback
 from fastai.callback.progress import CSVLogger
 from fastai.callback.training import GradientAccumulation
 from fastai.data.core import TfmdDL
-from fastai.data.load import _FakeLoader
+from fastai.data.load import _FakeLoader, _loaders
 from fastai.learner import Learner
 from fastai.torch_core import apply, to_detach
 from fastcore.all import L, chunked, patch
 from ..core import SoccerKDError, pick_device, process_number, seed_for
+from ..data.clips import ClipDL
 from .bank import TeacherBank
 
 # %% auto #0
@@ -162,8 +163,21 @@ def get_idxs(self:PartDL):
 
 @patch
 def create_batches(self:PartDL, samps):
-    "Batches of the own part, made by the loader within"
-    return map(self.dl.do_batch, chunked(filter(lambda o: o is not None, map(self.dl.do_item, samps)), self.bs))
+    "Batches of the own part, made by the loader within; they know which part it is"
+    for k,items in enumerate(chunked(filter(lambda o: o is not None, map(self.dl.do_item, samps)), self.bs)):
+        n = self.counts[self.offs+k*max(1, self.num_workers)]
+        self.dl.share = (sum(n[:self.rank])*(n[self.rank]>0), sum(n))
+        yield self.dl.do_batch(items)
+
+# %% ../../nbs/04_distill/10_machines.ipynb #7baea54a
+@patch
+def __iter__(self:PartDL):
+    if not isinstance(self.dl, ClipDL): yield from TfmdDL.__iter__(self); return
+    self.randomize(); self.before_iter()
+    self._DataLoader__idxs = self.get_idxs()
+    try: yield from self.dl.fed(_loaders[self.fake_l.num_workers==0](self.fake_l))
+    finally: self.dl.share = None
+    self.after_iter()
 
 # %% ../../nbs/04_distill/10_machines.ipynb #1afafbe6
 @patch
