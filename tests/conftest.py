@@ -24,6 +24,7 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     "`@pytest.mark.slow` is to a test what `#| slow` is to a cell"
     off = {"slow", "cuda"}-set(config.getoption("--flags").split())
+    items.sort(key=lambda o: o.path.stem=="test_notebooks") # The long ones first, so that no worker is left with them at the end
     for o in items:
         for m in off & {m.name for m in o.iter_markers()}: o.add_marker(pytest.mark.skip(reason=m))
         page = getattr(o, "callspec", None) and getattr(o.callspec.params.get("nb"), "name", None)
