@@ -193,14 +193,17 @@ def save(self:Events,
     else: raise SoccerKDError.of(path, "has no known ending", "save as .csv or .json")
     return path
 
-# %% ../../nbs/06_deploy/07_events.ipynb #4c82473a
+# %% ../../nbs/06_deploy/07_events.ipynb #4298cc0a
 def _table_in(path, rows):
     "A table from elsewhere as `Events`, or what is wrong with it"
     rows = pd.DataFrame(rows)
     if missing := [o for o in ("start", "end", "label", "score", "peak") if o not in rows]:
         raise SoccerKDError.of(path, f"has no column `{missing[0]}`", "give a file that `Events.save` wrote")
-    try: return Events(rows.astype({o:k for o,k in _kinds.items() if o in rows}))
+    try: ev = Events(rows.astype({o:k for o,k in _kinds.items() if o in rows}))
     except (ValueError, TypeError) as e: raise SoccerKDError.of(path, f"holds something else than numbers ({e})", "give a file that `Events.save` wrote") from None
+    bad = ~np.isfinite(ev[["start", "end", "score", "peak"]].values).all(1) | (ev["end"]<ev["start"])
+    if bad.any(): raise SoccerKDError.of(path, f"event {int(np.argmax(bad))} has no times or ends before it starts", "correct it")
+    return ev
 
 def _csv_in(path):
     try: return _table_in(path, pd.read_csv(path, dtype=dict(label="str", player="str"), keep_default_na=False, float_precision="round_trip"))
@@ -208,8 +211,7 @@ def _csv_in(path):
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as e:
         raise SoccerKDError.of(path, f"is no table ({str(e).strip()})", "give a file that `Events.save` wrote") from None
 
-def _json_in(path):
-    d = read_json(path)
+def _own_in(path, d):
     if not isinstance(d, dict) or d.get("format")!="soccerkd events": raise SoccerKDError.of(path, "holds no events", "give a file that `Events.save` wrote")
     if d.get("version")!=1: raise SoccerKDError.of(path, f"is of version {d.get('version')}", "update soccerkd to read it")
     try:
@@ -217,9 +219,49 @@ def _json_in(path):
         return Events(ev, video=d["video"], vocab=d["vocab"], settings=d["settings"], windows=_windows_in(d["windows"], d["vocab"]))
     except (KeyError, TypeError) as e: raise SoccerKDError.of(path, f"is not complete ({e})", "save it again") from None
 
-# %% ../../nbs/06_deploy/07_events.ipynb #ab76d14c
+# %% ../../nbs/06_deploy/07_events.ipynb #a957a0cf
 def read_events(
-    path, # A `.csv` or `.json` that `Events.save` wrote
+    path, # A `.csv` or `.json` that `Events.save` wrote, or a `results_spotting.json` of SoccerNet
 )->Events:
     "Events from a file"
-    return _csv_in(path) if Path(path).suffix.lower()==".csv" else _json_in(path)
+    if Path(path).suffix.lower()==".csv": return _csv_in(path)
+    d = read_json(path)
+    return _soccernet_in(path, d) if isinstance(d, dict) and "predictions" in d else _own_in(path, d)
+
+# %% ../../nbs/06_deploy/07_events.ipynb #890e4ba8
+def _predictions(ev, half, begin):
+    "Rows of SoccerNet's list"
+    rows = []
+    for h,t,label,score in zip(ev["half"] if "half" in ev else [half]*len(ev), ev["peak"], ev["label"], ev["score"]):
+        ms = round((t-begin)*1000)
+        if ms>=0: rows.append(dict(gameTime=f"{h} - {ms//60_000:02d}:{ms//1000%60:02d}", label=label, position=str(ms), half=str(h), confidence=str(score)))
+    return rows
+
+def _soccernet_in(path, d):
+    try:
+        ps = [dict(start=(t := int(o["position"])/1000), end=t, label=o["label"], score=float(o["confidence"]), peak=t, half=int(o["half"])) for o in d["predictions"]]
+    except (KeyError, TypeError, ValueError) as e:
+        raise SoccerKDError.of(path, f"has a prediction without a usable position, half, label or confidence ({e})", "give a results_spotting.json of SoccerNet") from None
+    ev = _table_in(path, pd.DataFrame(ps, columns=["start", "end", "label", "score", "peak", "half"]))
+    return Events(ev, vocab=list(dict.fromkeys(ev["label"])), settings=dict(game=d.get("UrlLocal")))
+
+# %% ../../nbs/06_deploy/07_events.ipynb #d1ceedd3
+@patch
+def to_soccernet(self:Events,
+    path, # A folder, in which `game` becomes a folder, or a `.json` file
+    game:str, # `league/season/game`, as SoccerNet calls it
+    half:int=1, # 1 or 2; a column `half` goes before
+    begin:float=0., # Second of the video at which this half begins; what lies before is left out
+)->Path: # The file
+    "Write SoccerNet's `results_spotting.json`; the other half stays if it is there"
+    game = str(game).strip("/")
+    if not game or ".." in game.split("/"): raise SoccerKDError.of(f"game={game!r}", "is no name of a game", "give league/season/game")
+    path = Path(path) if Path(path).suffix==".json" else Path(path)/game/"results_spotting.json"
+    halves,old = set(map(str, self["half"])) if "half" in self else {str(half)},[]
+    if odd := halves-{"1", "2"}: raise SoccerKDError.of(f"half={odd.pop()}", "a game has two", "give 1 or 2")
+    if path.exists():
+        d = read_json(path)
+        if not isinstance(d, dict) or d.get("UrlLocal")!=game or "predictions" not in d: raise SoccerKDError.of(path, "holds something else than this game", "choose another path")
+        old = [o for o in d["predictions"] if str(o.get("half")) not in halves]
+    write_json(path, dict(UrlLocal=game, predictions=sorted(old+_predictions(self, half, begin), key=lambda o: o["half"])))
+    return path
