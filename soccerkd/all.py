@@ -43,3 +43,4 @@ from soccerkd.evaluate.html import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
 from soccerkd.deploy.events import *
+from soccerkd.deploy.timeline import *
