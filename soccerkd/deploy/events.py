@@ -13,7 +13,7 @@ from fastcore.meta import delegates
 from ..core import SoccerKDError, atomic_path, read_json, write_json
 
 # %% auto #0
-__all__ = ['smooth_windows', 'Events', 'find_events', 'read_events', 'events_html']
+__all__ = ['smooth_windows', 'Events', 'find_events', 'over_thresholds', 'read_events', 'events_html']
 
 # %% ../../nbs/06_deploy/07_events.ipynb #ede24a44
 def smooth_windows(
@@ -155,6 +155,28 @@ def again(self:Events, **kwargs)->Events:
     w = self.windows
     if w is None: raise SoccerKDError.of("these events", "came without their windows", "find them anew, or read them from the .json")
     return find_events(w[self.vocab], w["start"], w["end"], self.vocab, players=w["player"] if "player" in w else None, video=self.video, **{**self.settings, **kwargs})
+
+# %% ../../nbs/06_deploy/07_events.ipynb #bd8efe81
+@patch(as_prop=True)
+def minutes(self:Events)->float: # Each moment counts once, however many windows lie over it
+    "Minutes of video that the windows cover"
+    if self.windows is None: raise SoccerKDError.of("these events", "came without their windows", "find them anew, or read them from the .json")
+    edges,mean = smooth_windows(self.windows[self.vocab], self.windows["start"], self.windows["end"])
+    return float(np.diff(edges)[~np.isnan(mean).all(1)].sum()/60)
+
+def over_thresholds(
+    events:Events, # With their windows
+    thresholds=(.3, .4, .5, .6, .7, .8, .9), # What to try, for all classes at once
+    **kwargs, # More for `find_events`
+)->pd.DataFrame: # A row per threshold: events of each class, of all, of all a minute, and the share of the time they take
+    "How many events there are at each threshold"
+    rows,minutes = {},events.minutes
+    for t in thresholds:
+        ev = events.again(threshold=t, **kwargs)
+        n = ev["label"].value_counts()
+        rows[t] = {**{o:int(n.get(o, 0)) for o in ev.vocab if o!=ev.settings["none"]}, "all":len(ev), "a minute":round(len(ev)/max(minutes, 1e-9), 2),
+            "share of time":round(float((ev["end"]-ev["start"]).sum()/60/max(minutes, 1e-9)), 3)}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("threshold")
 
 # %% ../../nbs/06_deploy/07_events.ipynb #03a0cc23
 def _short(a):
