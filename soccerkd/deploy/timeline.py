@@ -166,7 +166,7 @@ def _tone(colour, share):
     c = np.array([int(colour[i:i+2], 16) for i in (1, 3, 5)])
     return tuple(int(o) for o in np.array(_dark)+share*(c-_dark))
 
-# %% ../../nbs/06_deploy/07a_timeline.ipynb #b5923e6a
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #933db54a
 class _Panel:
     "What stands below the picture: names, bars, and lanes of time with a line that moves"
     def __init__(self, ev, width, px, start, end):
@@ -179,6 +179,7 @@ class _Panel:
         self.size = 2*((self.high*(len(self.rows)+1)+px//2+1)//2),width
         self.span = max(width-self.lane-px//2, 8)
         self._base,self._last = self._draw_base(),None
+        self._spans,self._on,self._chips = ev[["start", "end"]].values.T,[],[]
     def x(self, t): return self.lane+(t-self.start)/max(self.end-self.start, 1e-6)*self.span
     def _draw_base(self):
         im = Image.new("RGB", self.size[::-1], _dark); d = ImageDraw.Draw(im)
@@ -222,7 +223,7 @@ def _now(self:_Panel, i, clock):
     d.text((self.px//2, foot), clock, fill=_ink, font=self.font, anchor="lm")
     return np.array(im)
 
-# %% ../../nbs/06_deploy/07a_timeline.ipynb #de223a47
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #f68339ee
 @patch
 def at(self:_Panel, t):
     "The panel at `t` seconds, uint8 [H,W,3]"
@@ -235,18 +236,25 @@ def at(self:_Panel, t):
     return out
 
 @patch
+def _chip(self:_Panel, r):
+    "What is written on the picture while an event lasts"
+    text = f"{r['label']} {r['score']:.2f}"+(f" · {r['player']}" if "player" in self.ev else "")
+    w,h = min(round(self.font.getlength(text))+2*self.px, self.size[1]),self.high
+    im = Image.new("RGB", (w, h), _dark); d = ImageDraw.Draw(im)
+    d.rectangle([0, 0, self.px//3, h], fill=_tone(self.rows.get(r["label"], _grey), 1))
+    d.text((self.px, h/2), text, fill=_ink, font=self.font, anchor="lm")
+    return .8*np.asarray(im)
+
+@patch
 def tag(self:_Panel, img, t):
-    "Write the events of this moment on the picture"
-    on = self.ev[(self.ev["start"]<=t) & (t<self.ev["end"])]
+    "Write the events of this moment on the picture, in place"
+    on = np.flatnonzero((self._spans[0]<=t) & (t<self._spans[1]))[:6].tolist()
+    if self._on!=on: self._on,self._chips = on,[self._chip(self.ev.iloc[i]) for i in on]
     y = self.px//2
-    for _,r in on.head(6).iterrows():
-        text = f"{r['label']} {r['score']:.2f}"+(f" · {r['player']}" if "player" in on else "")
-        w,h = min(round(self.font.getlength(text))+2*self.px, img.shape[1]),self.high
+    for chip in self._chips:
+        h,w = chip.shape[:2]
         if y+h>img.shape[0]: break
-        chip = Image.new("RGB", (w, h), _dark); d = ImageDraw.Draw(chip)
-        d.rectangle([0, 0, self.px//3, h], fill=_tone(self.rows.get(r["label"], _grey), 1))
-        d.text((self.px, h/2), text, fill=_ink, font=self.font, anchor="lm")
-        img[y:y+h,:w] = (.2*img[y:y+h,:w]+.8*np.asarray(chip)).astype(np.uint8)
+        img[y:y+h,:w] = (.2*img[y:y+h,:w]+chip).astype(np.uint8)
         y += h+2
     return img
 
