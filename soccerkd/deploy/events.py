@@ -210,7 +210,7 @@ def save(self:Events,
     else: raise SoccerKDError.of(path, "has no known ending", "save as .csv or .json")
     return path
 
-# %% ../../nbs/06_deploy/07_events.ipynb #4298cc0a
+# %% ../../nbs/06_deploy/07_events.ipynb #2cdad461
 def _table_in(path, rows):
     "A table from elsewhere as `Events`, or what is wrong with it"
     rows = pd.DataFrame(rows)
@@ -223,7 +223,7 @@ def _table_in(path, rows):
     return ev
 
 def _csv_in(path):
-    try: return _table_in(path, pd.read_csv(path, dtype=dict(label="str", player="str"), keep_default_na=False, float_precision="round_trip"))
+    try: return _table_in(path, pd.read_csv(path, dtype="str", keep_default_na=False))
     except FileNotFoundError: raise SoccerKDError.of(path, "does not exist", "check the path") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as e:
         raise SoccerKDError.of(path, f"is no table ({str(e).strip()})", "give a file that `Events.save` wrote") from None
