@@ -45,9 +45,10 @@ def _moving(edges, mean, seconds):
     total = np.stack([np.interp(mid+seconds/2, edges, o)-np.interp(mid-seconds/2, edges, o) for o in area.T], 1)
     return np.where(seen, total[:,:-1]/np.maximum(total[:,-1:], 1e-12), np.nan)
 
-# %% ../../nbs/06_deploy/07_events.ipynb #3251be46
+# %% ../../nbs/06_deploy/07_events.ipynb #f3cb556d
 _kinds = dict(start="float64", end="float64", label="str", score="float64", peak="float64", player="str", half="int64")
 
+# %% ../../nbs/06_deploy/07_events.ipynb #fba3189b
 class Events(pd.DataFrame):
     "What happened when: a row per event, with `start`, `end` and `peak` in seconds, `label`, and `score` from 0 to 1"
     _metadata = ["video", "vocab", "windows", "settings"]
@@ -75,7 +76,7 @@ def _events(rows, extra=(), **notes):
     df = pd.DataFrame(rows, columns=cols).astype({o:_kinds[o] for o in cols})
     return Events(df.sort_values(["start", *extra], kind="stable", ignore_index=True), **notes)
 
-# %% ../../nbs/06_deploy/07_events.ipynb #c67030a9
+# %% ../../nbs/06_deploy/07_events.ipynb #366a2476
 def _needed(threshold, vocab, none):
     "The threshold of each class; none is ever reached by the class `none`"
     given = threshold if isinstance(threshold, dict) else {o:threshold for o in vocab}
@@ -86,6 +87,7 @@ def _needed(threshold, vocab, none):
         if not 0<=v<=1: raise SoccerKDError.of(f"threshold {v:g} of {k!r}", "is no probability", "give a number from 0 to 1")
     return np.array([np.inf if o==none else need[o] for o in vocab])
 
+# %% ../../nbs/06_deploy/07_events.ipynb #88755084
 def _runs(edges, mean, need, gap):
     "First step, one past the last step, and class of each event, in order of time"
     best = np.nan_to_num(mean, nan=-1.).argmax(1)
@@ -98,7 +100,7 @@ def _runs(edges, mean, need, gap):
         else: runs.append([a, b, best[a]])
     return runs
 
-# %% ../../nbs/06_deploy/07_events.ipynb #9eb832d0
+# %% ../../nbs/06_deploy/07_events.ipynb #b98c3e99
 def _row(edges, mean, a, b, k):
     "An event as numbers: its mean probability, and the middle of the first stretch where the highest is held"
     p,w = mean[a:b,k],np.diff(edges[a:b+1])
@@ -107,6 +109,7 @@ def _row(edges, mean, a, b, k):
     while last+1<len(p) and p[last+1]==p[top]: last += 1
     return dict(start=edges[a], end=edges[b], score=round(float(np.average(p[seen], weights=w[seen])), 6), peak=(edges[a+top]+edges[a+last+1])/2)
 
+# %% ../../nbs/06_deploy/07_events.ipynb #a7a57aa7
 def _check_windows(probs, starts, ends, vocab):
     "Arrays of windows that make sense, or a sentence"
     probs,starts,ends = np.asarray(probs, np.float32),np.asarray(starts, float),np.asarray(ends, float)
@@ -156,7 +159,7 @@ def again(self:Events, **kwargs)->Events:
     if w is None: raise SoccerKDError.of("these events", "came without their windows", "find them anew, or read them from the .json")
     return find_events(w[self.vocab], w["start"], w["end"], self.vocab, players=w["player"] if "player" in w else None, video=self.video, **{**self.settings, **kwargs})
 
-# %% ../../nbs/06_deploy/07_events.ipynb #bd8efe81
+# %% ../../nbs/06_deploy/07_events.ipynb #9f1d1564
 @patch(as_prop=True)
 def minutes(self:Events)->float: # Each moment counts once, however many windows lie over it
     "Minutes of video that the windows cover"
@@ -164,6 +167,7 @@ def minutes(self:Events)->float: # Each moment counts once, however many windows
     edges,mean = smooth_windows(self.windows[self.vocab], self.windows["start"], self.windows["end"])
     return float(np.diff(edges)[~np.isnan(mean).all(1)].sum()/60)
 
+# %% ../../nbs/06_deploy/07_events.ipynb #33d2dd83
 def over_thresholds(
     events:Events, # With their windows
     thresholds=(.3, .4, .5, .6, .7, .8, .9), # What to try, for all classes at once
@@ -210,7 +214,7 @@ def save(self:Events,
     else: raise SoccerKDError.of(path, "has no known ending", "save as .csv or .json")
     return path
 
-# %% ../../nbs/06_deploy/07_events.ipynb #2cdad461
+# %% ../../nbs/06_deploy/07_events.ipynb #c44c207d
 def _table_in(path, rows):
     "A table from elsewhere as `Events`, or what is wrong with it"
     rows = pd.DataFrame(rows)
@@ -222,12 +226,14 @@ def _table_in(path, rows):
     if bad.any(): raise SoccerKDError.of(path, f"event {int(np.argmax(bad))} has no times or ends before it starts", "correct it")
     return ev
 
+# %% ../../nbs/06_deploy/07_events.ipynb #89056bd3
 def _csv_in(path):
     try: return _table_in(path, pd.read_csv(path, dtype="str", keep_default_na=False))
     except FileNotFoundError: raise SoccerKDError.of(path, "does not exist", "check the path") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as e:
         raise SoccerKDError.of(path, f"is no table ({str(e).strip()})", "give a file that `Events.save` wrote") from None
 
+# %% ../../nbs/06_deploy/07_events.ipynb #1a2c13a4
 def _own_in(path, d):
     if not isinstance(d, dict) or d.get("format")!="soccerkd events": raise SoccerKDError.of(path, "holds no events", "give a file that `Events.save` wrote")
     if d.get("version")!=1: raise SoccerKDError.of(path, f"is of version {d.get('version')}", "update soccerkd to read it")
@@ -245,7 +251,7 @@ def read_events(
     d = read_json(path)
     return _soccernet_in(path, d) if isinstance(d, dict) and "predictions" in d else _own_in(path, d)
 
-# %% ../../nbs/06_deploy/07_events.ipynb #890e4ba8
+# %% ../../nbs/06_deploy/07_events.ipynb #fdd61517
 def _predictions(ev, half, begin):
     "Rows of SoccerNet's list"
     rows = []
@@ -254,6 +260,7 @@ def _predictions(ev, half, begin):
         if ms>=0: rows.append(dict(gameTime=f"{h} - {ms//60_000:02d}:{ms//1000%60:02d}", label=label, position=str(ms), half=str(h), confidence=str(score)))
     return rows
 
+# %% ../../nbs/06_deploy/07_events.ipynb #5b41d409
 def _soccernet_in(path, d):
     try:
         ps = [dict(start=(t := int(o["position"])/1000), end=t, label=o["label"], score=float(o["confidence"]), peak=t, half=int(o["half"])) for o in d["predictions"]]
@@ -297,7 +304,7 @@ def _about(ev):
     how = f", threshold {s['threshold']}" if "threshold" in s else ""
     return f"{len(ev)} event{'s' if len(ev)!=1 else ''}{f' in {name}' if name else ''}{how}"
 
-# %% ../../nbs/06_deploy/07_events.ipynb #afb351c8
+# %% ../../nbs/06_deploy/07_events.ipynb #ea0a8f0b
 def events_html(
     events:Events, # Rows of a timeline
     most:int=12, # Rows shown
@@ -310,11 +317,12 @@ def events_html(
     more = f"<p>and {len(events)-most} more</p>" if len(events)>most else ""
     return f"<table><caption>{html.escape(_about(events))}</caption><tr>{head}</tr>{''.join(f'<tr>{o}</tr>' for o in rows)}</table>{more}"
 
+# %% ../../nbs/06_deploy/07_events.ipynb #448dcbb9
 @patch
 def _repr_html_(self:Events):
     return events_html(self) if set(_five)<=set(self.columns) else pd.DataFrame(self)._repr_html_()
 
-# %% ../../nbs/06_deploy/07_events.ipynb #9f28570c
+# %% ../../nbs/06_deploy/07_events.ipynb #ff7a595d
 @patch
 def plot(self:Events,
     *args, **kwargs, # For `plot_events`
@@ -323,6 +331,7 @@ def plot(self:Events,
     from soccerkd.deploy.timeline import plot_events
     return plot_events(self, *args, **kwargs)
 
+# %% ../../nbs/06_deploy/07_events.ipynb #77e589fd
 @patch
 def film(self:Events,
     out, # `.mp4`, `.mkv` or `.mov`

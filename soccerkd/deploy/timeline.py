@@ -20,12 +20,13 @@ from ..video.index import _turn, decoded, open_container, video_log
 # %% auto #0
 __all__ = ['plot_events', 'film_events']
 
-# %% ../../nbs/06_deploy/07a_timeline.ipynb #d4555a78
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #1a76e24a
 _colours = ["#0c66d8", "#d0521f", "#16a489", "#cf6ae8", "#b68d36", "#d64a7b", "#5a8f29", "#3aa6c4"]
 _grey = "#7a7a7a"
 _look = {"figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "auto", "figure.dpi": 100, "font.size": 9, "axes.spines.top": False,
     "axes.spines.right": False, "axes.spines.left": False, **{k:_grey for k in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")}}
 
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #e2a56813
 def _lines(ev):
     "Edges [M+1] and probabilities [M,K] over the whole time; where players are followed, those of the surest"
     w,s = ev.windows,ev.settings or {}
@@ -36,6 +37,7 @@ def _lines(ev):
     for e,p in parts: res = np.fmax(res, np.where(((mid>e[0]) & (mid<e[-1]))[:,None], p[(np.searchsorted(e, mid)-1).clip(0, len(p)-1)], np.nan))
     return edges,res
 
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #38297dcb
 def _shown(ev, most=8):
     "Classes that get a row, and their colours: all of a few, else those with most events"
     names = [o for o in (ev.vocab or sorted(set(ev["label"]))) if o!=(ev.settings or {}).get("none")]
@@ -44,7 +46,7 @@ def _shown(ev, most=8):
         names = [o for o in names if o in often]
     return dict(zip(names, _colours))
 
-# %% ../../nbs/06_deploy/07a_timeline.ipynb #07ad8a90
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #5dbdff87
 def _size(frame, short=None):
     "Height and width of a frame as it is meant to be seen, even for the encoder, with a short side of so many pixels"
     k = short/min(frame.width, frame.height) if short else 1
@@ -58,6 +60,7 @@ def _rgb(frame, size):
     a = frame.reformat(width=w, height=h, format="rgb24", interpolation="BILINEAR").to_ndarray()
     return np.rot90(a[:,::-1] if mirror else a, -turn)
 
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #41c9c02d
 def _still(c, s, zero, t, short):
     "The picture on the screen at `t` seconds"
     c.seek(round(t/s.time_base)+zero, stream=s)
@@ -67,6 +70,7 @@ def _still(c, s, zero, t, short):
         last = f
     return None if last is None else _rgb(last, _size(last, short))
 
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #602b2721
 def _stills(video, times, short=120):
     "Pictures at these seconds; None where there is none to be had"
     try:
@@ -77,7 +81,7 @@ def _stills(video, times, short=120):
         video_log.info("%s: no pictures for the timeline (%s)", video, e)
         return [None]*len(times)
 
-# %% ../../nbs/06_deploy/07a_timeline.ipynb #d983e394
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #0c37f851
 def _lane(edges, line, start, end, width):
     "The highest probability in each of `width` pixels of a stretch of time [width]"
     if not len(line): return np.zeros(width)
@@ -91,6 +95,7 @@ def _steps(ev, most=1600):
     if len(line)<=most: return edges,np.nan_to_num(line)
     return np.linspace(edges[0], edges[-1], most+1),np.stack([_lane(edges, o, edges[0], edges[-1], most) for o in line.T], 1)
 
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #b149f3f9
 def _tick(span, most=8):
     "A step of time that people count in, in seconds"
     return next((o for o in (.2, .5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800) if span/o<most), 3600)
@@ -193,12 +198,13 @@ class _Panel:
             for _,r in self.ev[self.ev["label"]==name].iterrows(): self._event(d, r, top, h, colour, k)
         return im
 
-# %% ../../nbs/06_deploy/07a_timeline.ipynb #92053bec
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #4a3d8c86
 @patch
 def _name(self:_Panel, d, name, top, h):
     while name and self.font.getlength(name)>self.bar-2*(self.px//2)+1: name = name[:-2]+"…" if len(name)>2 else ""
     d.text((self.px//2, top+h/2), name, fill=_ink, font=self.font, anchor="lm")
 
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #3d749a88
 @patch
 def _event(self:_Panel, d, r, top, h, colour, k):
     a,b = (int(np.clip(self.x(r[o]), self.lane, self.lane+self.span)) for o in ("start", "end"))
@@ -208,6 +214,7 @@ def _event(self:_Panel, d, r, top, h, colour, k):
     for x,p in zip(range(a, max(b, a+1)), high): d.line([x, top+h-p*h, x, top+h], fill=_tone(colour, 1))
     d.rectangle([a, top+h, max(b-1, a), top+h+max(1, self.px//8)], fill=_tone(colour, 1))
 
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #6ddd89dc
 @patch
 def _now(self:_Panel, i, clock):
     "Panel with the bars of step `i` and a clock"
@@ -223,7 +230,7 @@ def _now(self:_Panel, i, clock):
     d.text((self.px//2, foot), clock, fill=_ink, font=self.font, anchor="lm")
     return np.array(im)
 
-# %% ../../nbs/06_deploy/07a_timeline.ipynb #f68339ee
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #14de573e
 @patch
 def at(self:_Panel, t):
     "The panel at `t` seconds, uint8 [H,W,3]"
@@ -235,6 +242,7 @@ def at(self:_Panel, t):
     out[self.px//2:self.size[0]-self.high,x:x+max(1, self.px//8)] = _ink
     return out
 
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #624512d3
 @patch
 def _chip(self:_Panel, r):
     "What is written on the picture while an event lasts"
@@ -245,6 +253,7 @@ def _chip(self:_Panel, r):
     d.text((self.px, h/2), text, fill=_ink, font=self.font, anchor="lm")
     return .8*np.asarray(im)
 
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #35df302b
 @patch
 def tag(self:_Panel, img, t):
     "Write the events of this moment on the picture, in place"
@@ -258,7 +267,7 @@ def tag(self:_Panel, img, t):
         y += h+2
     return img
 
-# %% ../../nbs/06_deploy/07a_timeline.ipynb #69469493
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #857c3d06
 def _film_frames(c, s, video, start, end):
     "Frames and their seconds from the first, rising, from `start` until `end`"
     zero,last,step = None,-1.,1/float(s.average_rate or 25)
@@ -272,6 +281,7 @@ def _film_frames(c, s, video, start, end):
             if t>last and t>=start-1e-6: last = t; yield f,t
     except av.error.FFmpegError as e: video_log.warning("%s: reading stops at %.1f s (%s); the film ends there", video, max(last, 0), e.strerror)
 
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #2227c016
 def _encoder(o, s, size, crf):
     st = o.add_stream("libx264", rate=Fraction(s.average_rate or 25).limit_denominator(1001), options=dict(crf=str(crf), preset="veryfast"))
     st.height,st.width,st.pix_fmt = *size,"yuv420p"
@@ -279,6 +289,7 @@ def _encoder(o, s, size, crf):
     st.codec_context.colorspace,st.codec_context.color_range = 1,1 # BT.709, as in `_encode`; said in the file, so that players don't guess
     return st
 
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #d2645926
 def _encode(ev, tmp, frames, s, short, start, end, crf):
     "Draw and write frame by frame; how many there were"
     n = 0
