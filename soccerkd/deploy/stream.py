@@ -58,14 +58,14 @@ class WindowStream:
         end:float|None=None, # Where the last one ends at the latest, in seconds
         threads:int=1, # Decoding threads
         first:int=0, # Number of the first window that is wanted
-        views=None, # From start and end of a window to a dict of regions by name: a window for each
+        views=None, # From start and end of a window, and (height, width) of the picture, to a dict of regions by name: a window for each
     ):
         self.source,self.recipe,self.length,self.hop,self.start,self.end,self.threads,self.first = source,recipe,length,hop,start,end,threads,first
         for k in ("length", "hop"):
             if not 0<getattr(self, k)<math.inf: raise SoccerKDError.of(f"{k}={getattr(self, k)}", "is no time", "give seconds above 0")
         self.file = isinstance(source, (str, Path))
         self.name = str(source) if self.file else str(getattr(source, "name", "the live source"))
-        self.views = views or (None if roi is None else lambda a, b: {None:roi})
+        self.views = views or (None if roi is None else lambda a, b, size: {None:roi})
         self.notes,self.lost,self.seen,self.until,self.made,self._it = [],[],0.,0.,0,None
         self.seconds = self._announced()
 
@@ -331,7 +331,7 @@ def _windows(self:WindowStream, may_seek=True):
         self.zero,self.base = frames[0].pts or 0,float(s.time_base)
         self.want,self.thin = OrderedDict(),s.codec_context.codec.canonical_name in ("h264", "hevc")
         last = math.inf if self.end is None else max(math.floor((self.end-self.start-self.length)/self.hop+1e-9)+1, 0)
-        self.grid = WindowGrid(self.recipe, self.length, self.hop, self.start, self.first, last, self.views)
+        self.grid = WindowGrid(self.recipe, self.length, self.hop, self.start, self.first, last, self.views and (lambda a, b: self.views(a, b, self.paint.size)))
         trusted,sought = self._trusted(c, s, head, frames, failed),False
         far = self.file and trusted and may_seek and self.start+self.first*self.hop>10 and any(o in c.format.name for o in ("mp4", "matroska", "mpegts"))
         if far: sought = self._sought(c, s)
@@ -349,7 +349,8 @@ def _tell(self:WindowStream):
     "Sentences about what was left out"
     if self.lost:
         a,b = self.lost[0][0],self.lost[-1][1]
-        self.notes.append(f"{self.name}: {len(self.lost)} windows between {a:.2f} and {b:.2f} s are left out, since frames in them can't be decoded")
+        n = len(self.lost)
+        self.notes.append(f"{self.name}: {n} window{'s'*(n>1)} between {a:.2f} and {b:.2f} s {'are' if n>1 else 'is'} left out, since frames there can't be decoded")
 
 @patch
 def __iter__(self:WindowStream): return self
