@@ -280,8 +280,8 @@ def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
     "Events of one video"
     live = hasattr(video, "read")
     name = str(getattr(video, "name", "live")) if live else str(video)
-    stream = stream_windows(video, facts["recipe"], threads=threads, views=boxes and box_views(boxes, facts["recipe"]["margin"]), **how)
-    head = dict(video=name if live else video_id(video), model=facts["id"], temperature=facts["temperature"], recipe=facts["recipe"], bs=bs, boxes=boxes and _table_id(boxes), length=stream.length, **{k:v for k,v in how.items() if k!="length"})
+    stream = stream_windows(video, facts["recipe"], threads=threads, views=None if boxes is None else box_views(boxes, facts["recipe"]["margin"]), **how)
+    head = dict(video=name if live else video_id(video), model=facts["id"], temperature=facts["temperature"], recipe=facts["recipe"], bs=bs, boxes=None if boxes is None else _table_id(boxes), length=stream.length, **{k:v for k,v in how.items() if k!="length"})
     with _closing(WindowLog(out and out.with_suffix(".windows"), head, resume and not live)) as log:
         speed = None
         if not log.done:
@@ -291,7 +291,7 @@ def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
             except KeyboardInterrupt:
                 if not live: raise
                 log.add([], done=True, lost=[], notes=[*stream.notes, f"{name}: stopped after {stream.seen:.2f} s"])
-        return _made(log, facts, name, out, bool(boxes), speed, find)
+        return _made(log, facts, name, out, boxes is not None, speed, find)
 
 def _table_id(boxes):
     text = pd.read_csv(boxes) if isinstance(boxes, (str, Path)) else pd.DataFrame(boxes)
