@@ -90,7 +90,7 @@ def _run_facts(path):
     if not isinstance(config, dict) or not {"data", "weights_sha256"}<=set(config) or not isinstance(config["data"], dict):
         raise SoccerKDError.of(path/"config.json", "does not say how the network was trained", "give the folder that `save_run` wrote")
     table = pd.read_csv(path/"split.csv", keep_default_na=False) if (path/"split.csv").exists() else None
-    return dict(recipe=clip_recipe(config["data"]), vocab=list(config["data"]["vocab"]), id=config["weights_sha256"], temperature=float(config.get("temperature", 1.)), length=clip_length(table))
+    return dict(recipe=clip_recipe(config["data"]), vocab=list(config["data"]["vocab"]), id=config["weights_sha256"], temperature=float(config.get("temperature", 1.)), length=config.get("clip_seconds") or clip_length(table))
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #127fffb6
 def _facts(model):
@@ -328,9 +328,9 @@ def _many(paths, out, **kwargs):
     for f in files:
         rel = Path(os.path.relpath(os.path.abspath(f), top))
         try: res[str(f)] = _one(f, out=out and out/rel.with_name(rel.name+".json"), **kwargs)
-        except (SoccerKDError, OSError) as e:
-            res.bad[str(f)] = str(e)
-            print(e)
+        except Exception as e: # Whatever is wrong with one video, the others are done
+            res.bad[str(f)] = str(e) if isinstance(e, SoccerKDError) else f"{f}: {type(e).__name__}: {e}"
+            print(res.bad[str(f)])
     return res
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #71b8f447

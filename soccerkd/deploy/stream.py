@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
-from queue import Empty, Full, Queue
+from queue import Full, Queue
 from threading import Event, Thread
 import av
 import numpy as np
@@ -154,7 +154,8 @@ def _finish(self:WindowStream, time):
     self.until,edge = time+self.step,1e-5
     full = max(math.floor((self.until-self.start-self.length)/self.hop+1e-9)+1, 0)
     rest = full*self.hop-self.hop+self.length if full else 0
-    self.grid.last = min(self.grid.last, full+(self.until-self.start-rest>edge))
+    more = self.until-self.start-max(rest, full*self.hop)>edge # With hop > length there are seconds in no window
+    self.grid.last = min(self.grid.last, full+more)
     res = self.grid.before(math.inf)
     while self.grid.open and self.grid.open[-1].number>=self.grid.last: self.grid.open.pop()
     if self.seconds and self.end is None and self.until<self.seconds-max(1., .02*self.seconds):
@@ -194,7 +195,9 @@ def _fill(self:WindowStream, frame, slots):
         if w.lost: continue
         for name,roi in w.views.items():
             key = None if roi is None else tuple(roi)
-            if key not in pics: pics[key] = np.ascontiguousarray(self.paint(frame, roi, full))
+            try:
+                if key not in pics: pics[key] = np.ascontiguousarray(self.paint(frame, roi, full))
+            except av.error.FFmpegError: w.lost = True; break # A frame of a kind that can't be turned into colours
             w.pics[name,i] = pics[key]
         w.got += 1
 
@@ -352,6 +355,8 @@ def _tell(self:WindowStream):
         n = len(self.lost)
         self.notes.append(f"{self.name}: {n} window{'s'*(n>1)} between {a:.2f} and {b:.2f} s {'are' if n>1 else 'is'} left out, since frames there can't be decoded")
 
+    elif not self.made and not self.first: self.notes.append(f"{self.name}: has no window of {self.length:g} s from {self.start:g} s on")
+
 @patch
 def __iter__(self:WindowStream): return self
 
@@ -415,20 +420,25 @@ def _feed(items, queue, stop):
     finally:
         if hasattr(items, "close"): items.close()
 
-def prefetch(
-    items, # What to go through
-    n:int=2, # How many are made before they are asked for
-):
-    "Go through `items`, which a thread makes meanwhile; the thread begins at once"
-    queue,stop = Queue(n),Event()
-    thread = Thread(target=_feed, args=(items, queue, stop), daemon=True)
-    thread.start()
-    def out():
-        try:
-            while True:
-                o,e = queue.get()
-                if isinstance(e, StopIteration): return
-                if e is not None: raise e
-                yield o
-        finally: stop.set(); thread.join()
-    return out()
+class prefetch:
+    "Go through `items`, which a thread makes meanwhile; it begins at once"
+    def __init__(self,
+        items, # What to go through
+        n:int=2, # How many are made before they are asked for
+    ):
+        self.queue,self.stop,self.over = Queue(n),Event(),False
+        self.thread = Thread(target=_feed, args=(items, self.queue, self.stop), daemon=True)
+        self.thread.start()
+    def __iter__(self): return self
+    def __next__(self):
+        if self.over: raise StopIteration
+        o,e = self.queue.get()
+        if e is None: return o
+        self.over = True
+        raise e
+    def close(self):
+        "End the thread"
+        self.over = True
+        self.stop.set()
+        self.thread.join()
+    def __del__(self): self.stop.set()
