@@ -4,7 +4,7 @@
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #ffd1ddc9
 from __future__ import annotations
-import hashlib, json, os, time
+import ctypes, hashlib, json, os, time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 import numpy as np
@@ -243,7 +243,8 @@ def _answer(net, windows, bs):
     rows = []
     for i in range(0, len(windows), bs):
         part = windows[i:i+bs]
-        probs = net(np.stack([o.frames for o in part]))
+        x = np.stack([o.frames for o in part]+[part[-1].frames]*(bs-len(part)))
+        probs = net(x)[:len(part)]
         if not np.isfinite(probs).all(): raise SoccerKDError.of("the network", f"answers nan for the window at {part[0].start:.2f} s", "train it again; its weights are no numbers")
         rows += [[w.number, w.start, w.end, w.view, [float(o) for o in p]] for w,p in zip(part, probs)]
     return rows
@@ -253,12 +254,18 @@ def _closing(o):
     try: yield o
     finally: o.close()
 
+# %% ../../nbs/06_deploy/08_predict.ipynb #337975ec
+def _give_back():
+    "Freed memory to the system, where the C library can do that"
+    with suppress(OSError, AttributeError, TypeError): ctypes.CDLL(None).malloc_trim(0)
+
 # %% ../../nbs/06_deploy/08_predict.ipynb #7ec01ffc
 def _drive(stream, log, load, bs, desc):
     "Answer for all windows; where the time went, in seconds"
     spent,total,t0 = dict(network=0., waiting=0.),-(-len(stream)//bs) or None,time.perf_counter()
     with _closing(prefetch(_groups(stream, bs))) as groups:
         net = load() # The thread decodes meanwhile
+        _give_back()
         spent["start"] = time.perf_counter()-t0
         def step():
             a = time.perf_counter()
