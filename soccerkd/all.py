@@ -44,3 +44,6 @@ from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
 from soccerkd.deploy.events import *
 from soccerkd.deploy.timeline import *
+from soccerkd.deploy.windows import clip_recipe, roi_box
+from soccerkd.deploy.stream import *
+from soccerkd.deploy.predict import *
