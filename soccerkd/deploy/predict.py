@@ -17,8 +17,8 @@ from .stream import *
 from .windows import *
 
 # %% auto #0
-__all__ = ['TorchClips', 'clip_length', 'load_predictor', 'video_id', 'WindowLog', 'box_views', 'Predictions', 'predict_video',
-           'predict_speed']
+__all__ = ['TorchClips', 'clip_length', 'load_predictor', 'video_id', 'WindowLog', 'box_views', 'Predictions', 'video_files',
+           'predict_video', 'predict_speed']
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #eae89103
 try: import fcntl
@@ -108,7 +108,9 @@ def _promise(model, device=None):
         facts = _run_facts(path)
         def load():
             from soccerkd.distill.runs import load_run
-            return TorchClips(load_run(path, device=device), facts["id"])
+            net = TorchClips(load_run(path, device=device), facts["id"])
+            net.length = facts["length"] # A run folder knows it, a network does not
+            return net
         return facts,load
     if not all(hasattr(model, o) for o in ("recipe", "vocab", "id")):
         if not (hasattr(model, "dls") and hasattr(model, "model")): raise SoccerKDError.of(type(model).__name__, "is no network", "give a run folder, a .safetensors or an .onnx file, or a Learner")
@@ -325,16 +327,22 @@ class Predictions(dict):
         return pd.DataFrame(rows, columns=["video", "events", "note"])
     def _repr_html_(self): return self.table().to_html(index=False)
 
-def _many(paths, out, **kwargs):
-    "Events of several videos"
+def video_files(
+    paths:list, # Files and folders
+)->dict[Path,Path]: # Each video, and its name for results: `may/a.mp4.json`, below the folder that all have in common
+    "The videos in some folders"
     files = []
     for p in map(Path, paths): files += sorted(o for o in p.rglob("*") if o.suffix.lower() in _suffixes and o.is_file() and not o.name.startswith(".")) if p.is_dir() else [p]
     files = list(dict.fromkeys(files))
     if not files: raise SoccerKDError.of(", ".join(map(str, paths)) or "the list of videos", "holds no video", "give a file, or a folder of .mp4, .mkv, .mov, ...")
-    top,res = os.path.commonpath([os.path.abspath(o.parent) for o in files]),Predictions()
-    for f in files:
-        rel = Path(os.path.relpath(os.path.abspath(f), top))
-        try: res[str(f)] = _one(f, out=out and out/rel.with_name(rel.name+".json"), **kwargs)
+    top = os.path.commonpath([os.path.abspath(o.parent) for o in files])
+    return {o:Path(os.path.relpath(os.path.abspath(o), top)+".json") for o in files}
+
+def _many(paths, out, **kwargs):
+    "Events of several videos"
+    res = Predictions()
+    for f,name in video_files(paths).items():
+        try: res[str(f)] = _one(f, out=out and out/name, **kwargs)
         except Exception as e: # Whatever is wrong with one video, the others are done
             res.bad[str(f)] = str(e) if isinstance(e, SoccerKDError) else f"{f}: {type(e).__name__}: {e}"
             print(res.bad[str(f)])
