@@ -121,15 +121,34 @@ def _video_stream(path, c, threads):
     return s
 
 # %% ../../nbs/01_video/03_index.ipynb #bb8b1430
-def _restarts(s, p):
-    if s.codec_context.name!="h264": return True
-    data,extra = bytes(p),s.codec_context.extradata or b""
-    if not extra or extra[0]!=1: return any(data[i+3]&31==5 for i in range(len(data)-3) if data[i:i+3]==b"\0\0\1")
-    size,i = (extra[4]&3)+1,0
+def _units(s, data):
+    "Type and first bytes of each unit of an H.264 packet"
+    extra,i = s.codec_context.extradata or b"",0
+    if not extra or extra[0]!=1: # Units behind start codes
+        while (i := data.find(b"\0\0\1", i)+3)>2: yield data[i]&31 if i<len(data) else 0,data[i+1:i+9]
+        return
+    size = (extra[4]&3)+1
     while i+size<len(data):
-        if data[i+size]&31==5: return True
+        yield data[i+size]&31,data[i+size+1:i+size+9]
         i += size+int.from_bytes(data[i:i+size], "big")
-    return False
+
+def _slice_type(b):
+    "The second of the numbers that a slice begins with; a number n is n's bits behind as many zeros, less one"
+    bits,n = f"{int.from_bytes(b, 'big'):0{8*len(b)}b}",0
+    for _ in range(2):
+        zeros = bits.find("1")
+        if zeros<0 or len(bits)<2*zeros+1: return 2
+        n,bits = int(bits[zeros:2*zeros+1], 2)-1,bits[2*zeros+1:]
+    return n%5
+
+# %% ../../nbs/01_video/03_index.ipynb #bf2f16bb
+def _key(s, p):
+    "What the decoder may do at a key frame: 2 forget all before, 1 start with a whole picture, 0 neither"
+    if s.codec_context.name!="h264": return 2
+    for kind,b in _units(s, bytes(p)):
+        if kind==5: return 2
+        if kind==1: return int(_slice_type(b) in (2, 4)) # Intra, whatever it is called
+    return 1
 
 # %% ../../nbs/01_video/03_index.ipynb #21535dbc
 def _packets(path, c, s):
@@ -138,7 +157,9 @@ def _packets(path, c, s):
         for p in c.demux():
             if not p.size: continue
             if p.pts is not None: end = max(end, float((p.pts+(p.duration or 0))*p.time_base))
-            if p.stream_index==s.index: rows.append((p.pts, p.is_keyframe, p.is_discard, p.is_corrupt, p.is_keyframe and _restarts(s, p)))
+            if p.stream_index!=s.index: continue
+            key = _key(s, p) if p.is_keyframe else 0
+            rows.append((p.pts, key>0, p.is_discard, p.is_corrupt, key>1))
     except av.error.FFmpegError as e: raise _truncated(path, f"reading stops after {len(rows)} frames") from e
     return rows,end
 
