@@ -125,29 +125,39 @@ def _units(s, data):
     "Type and first bytes of each unit of an H.264 packet"
     extra,i = s.codec_context.extradata or b"",0
     if not extra or extra[0]!=1: # Units behind start codes
-        while (i := data.find(b"\0\0\1", i)+3)>2: yield data[i]&31 if i<len(data) else 0,data[i+1:i+9]
+        while (i := data.find(b"\0\0\1", i)+3)>2: yield data[i]&31 if i<len(data) else 0,data[i+1:i+65]
         return
     size = (extra[4]&3)+1
     while i+size<len(data):
-        yield data[i+size]&31,data[i+size+1:i+size+9]
+        yield data[i+size]&31,data[i+size+1:i+size+65]
         i += size+int.from_bytes(data[i:i+size], "big")
 
-def _slice_type(b):
-    "The second of the numbers that a slice begins with; a number n is n's bits behind as many zeros, less one"
-    bits,n = f"{int.from_bytes(b, 'big'):0{8*len(b)}b}",0
-    for _ in range(2):
+def _numbers(b, k):
+    "The first `k` numbers that begin `b`: n is the bits of n+1 behind as many zeros, less one; fewer if `b` ends"
+    bits,res = f"{int.from_bytes(b, 'big'):0{8*len(b)}b}",[]
+    for _ in range(k):
         zeros = bits.find("1")
-        if zeros<0 or len(bits)<2*zeros+1: return 2
-        n,bits = int(bits[zeros:2*zeros+1], 2)-1,bits[2*zeros+1:]
-    return n%5
+        if zeros<0 or len(bits)<2*zeros+1: break
+        res.append(int(bits[zeros:2*zeros+1], 2)-1); bits = bits[2*zeros+1:]
+    return res
 
-# %% ../../nbs/01_video/03_index.ipynb #bf2f16bb
+# %% ../../nbs/01_video/03_index.ipynb #a882373d
+def _recovery(b):
+    "In how many frames the picture will be whole, says a unit of side information; 0 if it does not"
+    i = 0
+    while i+1<len(b) and b[i]!=0x80:
+        kind,size = b[i],b[i+1]
+        if kind==6: return next(iter(_numbers(b[i+2:i+2+size], 1)), 0)
+        i += 2+size
+    return 0
+
 def _key(s, p):
     "What the decoder may do at a key frame: 2 forget all before, 1 start with a whole picture, 0 neither"
     if s.codec_context.name!="h264": return 2
     for kind,b in _units(s, bytes(p)):
         if kind==5: return 2
-        if kind==1: return int(_slice_type(b) in (2, 4)) # Intra, whatever it is called
+        if kind==6 and _recovery(b): return 0
+        if kind==1: return int(_numbers(b, 2)[1:]>[] and _numbers(b, 2)[1]%5 in (2, 4)) # Intra, by whatever name
     return 1
 
 # %% ../../nbs/01_video/03_index.ipynb #21535dbc
