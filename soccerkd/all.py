@@ -42,3 +42,5 @@ from soccerkd.evaluate.recipe import *
 from soccerkd.evaluate.html import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
+from soccerkd.deploy.export import *
+from soccerkd.deploy.onnx_clips import *
