@@ -102,7 +102,7 @@ def logits(self:OnnxClips,
     if frames.dtype!=np.uint8 or frames.shape[1:]!=(t, s, s, 3):
         raise SoccerKDError.of(f"frames {list(frames.shape)} {frames.dtype}", f"are not what {self.path.name} takes", f"give uint8 [B,{t},{s},{s},3]")
     if not len(frames): return np.zeros((0, len(self.vocab)), np.float32)
-    return self.session.run(None, {"frames":np.ascontiguousarray(frames)})[0]
+    return np.concatenate([self.session.run(None, {"frames":np.ascontiguousarray(o)})[0] for o in np.split(frames, range(8, len(frames), 8))])
 
 @patch
 def __call__(self:OnnxClips,
