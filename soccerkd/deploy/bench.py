@@ -4,7 +4,7 @@
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #5a501100
 from __future__ import annotations
-import gc, multiprocessing, os, resource, shutil, tempfile, time
+import gc, importlib.util, multiprocessing, os, resource, shutil, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +29,7 @@ from ..models.zoo import create_model
 from ..video.index import forget_index
 from ..video.reader import open_video
 from ..video.sampling import segment_times
+from .export import calibration_clips, export_forms
 from .rivals import *
 
 # %% auto #0
@@ -295,6 +296,20 @@ def student_vs_teacher(self:Bench,
         rows.append(dict(speed_row(name, ms/1000, b, "s/clip"), clips_per_s={k:1000*b/float(ms[k].median()) for k in ms}, gmacs={k:v/1e9 for k,v in macs.items()}))
     return rows
 
+# %% ../../nbs/06_deploy/05_bench.ipynb #ced28715
+@patch
+def onnx_vs_torch(self:Bench,
+    n:int=20, # Rounds
+)->list[dict]: # Two rows, or none without onnxruntime
+    "Latency of the student by onnxruntime against PyTorch's, on the processor"
+    if importlib.util.find_spec("onnxruntime") is None: return []
+    learn = teacher_learner(self.loaders(device="cpu"), self.network(self.student).cpu(), precision="fp32")
+    clips = calibration_clips(learn, 32)
+    ways = export_forms(learn, self.folder/"onnx", f"{self.student}_{self.size}_{self.n_frames}", clips)
+    secs = interleaved_ms(ways, torch.as_tensor(clips[:1]), n)/1000
+    torch_secs = secs[[k for k in secs if k.startswith("PyTorch")]]
+    return [speed_row(f"onnx_{k}_vs_torch_latency", torch_secs.assign(ours=secs[f"ONNX {k}"]), unit="s/clip") for k in ("fp32", "int8")]
+
 # %% ../../nbs/06_deploy/05_bench.ipynb #004109be
 @patch
 def bank_loss_difference(self:Bench)->list[dict]: # One row
@@ -391,7 +406,7 @@ def achieved(self:Bench,
     return [dict(name="achieved_of_matrix_rate", ours=flops/float(secs.median()), other=rate, ratio=flops/float(secs.median())/rate, unit="FLOP/s", n=len(secs), batch=bs)]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #12a9082e
-quick_parts = ("decode", "callback_overhead", "data_wait", "student_vs_teacher", "bank_loss_difference", "epoch_vs_plain_loop", "epoch_vs_published", "achieved")
+quick_parts = ("decode", "callback_overhead", "data_wait", "student_vs_teacher", "onnx_vs_torch", "bank_loss_difference", "epoch_vs_plain_loop", "epoch_vs_published", "achieved")
 def run_bench(
     out="bench.json", # The rows are written here
     quick:bool=False, # Few clips and rounds

@@ -4,26 +4,35 @@
 
 # %% ../../nbs/06_deploy/09_export.ipynb #b99699d0
 from __future__ import annotations
-import copy, hashlib, json, logging, time, warnings
-from contextlib import contextmanager
-from dataclasses import dataclass
+import copy, hashlib, importlib, json, logging, time, warnings
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn,Tensor
 import torch.nn.functional as F
 from fastai.learner import Learner
 from .. import __version__
 from ..core import SoccerKDError, atomic_path, rng_for
+from ..data.clips import is_synthetic
+from ..data.splits import Clip, grouped_split
 from ..data.transforms import plain
 from .onnx_clips import *
-from ..evaluate.efficiency import model_size
+from ..evaluate.efficiency import interleaved_ms, model_size
+from ..evaluate.metrics import mcnemar
+from ..evaluate.report import Report, report_of
 from ..models.clipnet import ClipNet
 from ..models.teachers import require
 
 # %% auto #0
-__all__ = ['FromBytes', 'for_export', 'weights_sha256', 'export_facts', 'hushed', 'onnx_model', 'export_reason', 'save_onnx',
-           'check_clips', 'largest_difference', 'Exported', 'export_onnx']
+__all__ = ['int8_ops', 'FromBytes', 'for_export', 'weights_sha256', 'export_facts', 'onnx_model', 'save_onnx', 'check_clips',
+           'largest_difference', 'Exported', 'export_onnx', 'clip_bytes', 'calibration_clips', 'int8_model',
+           'quantize_onnx', 'evaluate_onnx', 'OnnxModule', 'export_forms', 'export_table', 'calibration_parts',
+           'export_run']
 
 # %% ../../nbs/06_deploy/09_export.ipynb #e2c6e97a
 class FromBytes(nn.Module):
@@ -71,7 +80,7 @@ def export_facts(
 
 # %% ../../nbs/06_deploy/09_export.ipynb #3e01c442
 @contextmanager
-def hushed():
+def _hushed():
     "The exporter's remarks about itself are left out"
     was = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -90,16 +99,16 @@ def onnx_model(
     require("onnx", "onnx"); require("onnxscript", "onnx")
     if model_size(net)>1.9e9: raise SoccerKDError.of(name, f"has {model_size(net)/1e9:.1f} GB of weights", "export a smaller network: an ONNX file holds 2 GB")
     try:
-        with hushed(), torch.no_grad(): res = torch.onnx.export(net, (frames,), dynamo=True, dynamic_shapes=({0:"batch"},), input_names=["frames"],
+        with _hushed(), torch.no_grad(): res = torch.onnx.export(net, (frames,), dynamo=True, dynamic_shapes=({0:"batch"},), input_names=["frames"],
             output_names=["logits"], verbose=False).model_proto
     except Exception as e: # Whatever a network does that can't be followed
         if type(e.__cause__) is SoccerKDError: raise e.__cause__
-        raise SoccerKDError.of(name, f"can't be exported ({export_reason(e)})", "export another network, such as a ResNet with TAM") from e
+        raise SoccerKDError.of(name, f"can't be exported ({_reason(e)})", "export another network, such as a ResNet with TAM") from e
     for o in (*res.graph.node, *res.graph.value_info, res.graph, *(n for f in res.functions for n in f.node), *res.functions, *res.graph.input, *res.graph.output, *res.graph.initializer): o.ClearField("metadata_props")
     if res.graph.input[0].type.tensor_type.shape.dim[0].dim_value: raise SoccerKDError.of(name, "takes a fixed number of clips after export", "export another network, such as a ResNet with TAM")
     return res
 
-def export_reason(
+def _reason(
     e:Exception, # From `torch.onnx.export`
 )->str: # Short
     "The last cause of an error, in a line"
@@ -162,7 +171,7 @@ def export_onnx(
     "Write the network to an ONNX file that runs alone"
     path,start,facts,net = Path(path),time.perf_counter(),export_facts(learn),for_export(learn.model)
     if path.suffix!=".onnx": raise SoccerKDError.of(path, "is not named .onnx", "give it that suffix")
-    runtime() # Better now than after the export
+    onnx_runtime() # Better now than after the export
     clips = check_clips(learn, facts["recipe"]["n_frames"], facts["recipe"]["size"])
     proto = onnx_model(net, torch.as_tensor(clips[:2]), (facts["network"] or {}).get("name", type(learn.model).__name__))
     with torch.inference_mode(): want = np.concatenate([net(torch.as_tensor(o)).numpy() for o in np.split(clips, [1, 4])])
@@ -174,3 +183,180 @@ def export_onnx(
         mb = tmp.stat().st_size/1e6
     print(f"{path.name}: {mb:.1f} MB, largest difference from PyTorch {diff:.1e} on {len(clips)} clips")
     return Exported(path, diff, mb, time.perf_counter()-start)
+
+# %% ../../nbs/06_deploy/09_export.ipynb #88aa0e33
+def clip_bytes(
+    dl, # A loader of clips, without random changes
+)->tuple[np.ndarray,np.ndarray]: # uint8 `[N,T,H,W,3]`, and labels `[N]`
+    "The clips of a loader as a decoder gives them, after their crop"
+    parts = [(plain(x).mul(255).round().to(torch.uint8).permute(0, 2, 3, 4, 1).cpu().numpy(), plain(y).cpu().numpy()) for x,y in dl]
+    return tuple(np.concatenate(o) for o in zip(*parts))
+
+def calibration_clips(
+    learn:Learner, # With training clips
+    n:int=128, # Clips at most
+    seed:int=0, # Which ones
+)->np.ndarray: # uint8 `[n,T,size,size,3]`
+    "Training clips, seen as in validation"
+    items = list(learn.dls.train_ds.items)
+    if not isinstance(items[0].path, (str, Path)): raise SoccerKDError.of("the Learner", "has no training clips to calibrate on", "give clips, or a Learner with its loaders: load_run(path, dls)")
+    some = [items[i] for i in rng_for("calibration", seed).permutation(len(items))[:n]]
+    return clip_bytes(learn.dls.test_dl(some, with_labels=True, num_workers=0))[0]
+
+# %% ../../nbs/06_deploy/09_export.ipynb #30887c9f
+int8_ops = "Conv Gemm MatMul Add Relu MaxPool Transpose Reshape".split()
+
+class _Batches:
+    "Clips for onnxruntime's calibration"
+    def __init__(self, clips, bs=16): self.parts = iter(np.array_split(clips, -(-len(clips)//bs)))
+    def get_next(self): return next(({"frames":o} for o in self.parts), None)
+
+def int8_model(
+    source, # ONNX file in float32
+    folder, # For what is made on the way
+    clips:np.ndarray, # uint8 `[N,T,size,size,3]`
+    exclude=(), # Names of operations that stay in float32
+    reduce_range:bool=False, # Seven bits for weights, see the text
+): # `onnx.ModelProto`
+    "The network in eight bits"
+    onnx,q = require("onnx", "onnx"),importlib.import_module("onnxruntime.quantization")
+    pre = importlib.import_module("onnxruntime.quantization.shape_inference").quant_pre_process
+    with _hushed(), redirect_stdout(StringIO()):
+        pre(str(source), str(folder/"plain.onnx"), skip_symbolic_shape=True)
+        q.CalibrationDataReader.register(_Batches)
+        q.quantize_static(str(folder/"plain.onnx"), str(folder/"int8.onnx"), _Batches(clips), quant_format=q.QuantFormat.QDQ, op_types_to_quantize=int8_ops, per_channel=True,
+            reduce_range=reduce_range, activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8, nodes_to_exclude=list(exclude))
+    return onnx.load(folder/"int8.onnx")
+
+def quantize_onnx(
+    source, # File of `export_onnx`
+    path, # Ends in `.onnx`
+    clips, # To calibrate on: uint8 `[N,T,size,size,3]` such as `calibration_clips`, or a loader without random changes
+    exclude=(), # Names of operations that stay in float32
+    reduce_range:bool=False, # Seven bits for weights: for processors without VNNI, where sums of products may overflow
+)->Exported: # Its `difference` is that from `source`, on the calibration clips
+    "The same network in eight bits"
+    path,start,net = Path(path),time.perf_counter(),OnnxClips(source)
+    if path.suffix!=".onnx": raise SoccerKDError.of(path, "is not named .onnx", "give it that suffix")
+    if net.precision!="fp32": raise SoccerKDError.of(source, f"is in {net.precision} already", "use the file that export_onnx wrote")
+    clips = clips if isinstance(clips, np.ndarray) else clip_bytes(clips)[0]
+    want = np.concatenate([net.logits(o) for o in np.array_split(clips, -(-len(clips)//16))]) # Refuses clips of another shape
+    with TemporaryDirectory() as d: proto = int8_model(source, Path(d), clips, exclude, reduce_range)
+    with atomic_path(path) as tmp:
+        save_onnx(proto, tmp, {**net.facts, "precision":"int8"})
+        small = OnnxClips(tmp)
+        diff = largest_difference(want, np.concatenate([small.logits(o) for o in np.array_split(clips, -(-len(clips)//16))]))
+        mb = tmp.stat().st_size/1e6
+    print(f"{path.name}: {mb:.1f} MB, largest difference from {Path(source).name} {diff:.1e} on {len(clips)} clips")
+    return Exported(path, diff, mb, time.perf_counter()-start, "int8")
+
+# %% ../../nbs/06_deploy/09_export.ipynb #94a327d3
+def evaluate_onnx(
+    net, # `OnnxClips`, or a path
+    dl, # A loader with labels, without random changes
+)->Report:
+    "Scores of a file on labelled clips"
+    net = net if isinstance(net, OnnxClips) else OnnxClips(net)
+    if list(dl.vocab)!=net.vocab: raise SoccerKDError.of(net.path, f"knows {', '.join(net.vocab)}, and the clips are of {', '.join(dl.vocab)}", "use clips of the same classes")
+    parts = [(net.logits(clip_bytes([b])[0]), plain(b[1]).cpu().numpy()) for b in dl]
+    res = report_of(*(np.concatenate(o) for o in zip(*parts)), net.vocab)
+    items = list(getattr(dl.dataset, "items", []))
+    res.ids = [getattr(o, "id", str(i)) for i,o in enumerate(items)]
+    res.update(synthetic=is_synthetic(items), precision=net.precision, onnx_sha256=net.id)
+    return res
+
+# %% ../../nbs/06_deploy/09_export.ipynb #421393d9
+class OnnxModule(nn.Module):
+    "A file as a module, to be measured beside others"
+    def __init__(self,
+        net:OnnxClips, # Any
+    ):
+        super().__init__()
+        self.net = net
+    def forward(self,
+        frames:Tensor, # uint8 `[B,T,size,size,3]` on the CPU
+    )->Tensor: # `[B,K]`
+        return torch.from_numpy(self.net.logits(frames.numpy()))
+
+def export_forms(
+    learn:Learner, # Network and clips
+    folder, # For the files; those that are there are used
+    name:str, # Of the files
+    clips:np.ndarray, # To calibrate on
+)->dict[str,nn.Module]: # Name of the form to module from bytes to logits
+    "A network in float32 and bfloat16 by PyTorch, in float32 and int8 by onnxruntime"
+    full,small = (Path(folder)/f"{name}{o}.onnx" for o in ("", "_int8"))
+    sha = weights_sha256(learn.model)
+    if not full.exists() or OnnxClips(full).facts["weights_sha256"]!=sha: export_onnx(learn, full)
+    if not small.exists() or OnnxClips(small).facts["weights_sha256"]!=sha: quantize_onnx(full, small, clips)
+    torch32,torch16 = for_export(learn.model),for_export(learn.model)
+    for m in torch16.modules():
+        if isinstance(m, ClipNet): m.precision = "bf16"
+    return {"PyTorch fp32":torch32, "PyTorch bf16":torch16, **{f"ONNX {k}":OnnxModule(OnnxClips(o, torch.get_num_threads())) for k,o in dict(fp32=full, int8=small).items()}}
+
+def _form_row(
+    module:nn.Module, # One of `export_forms`
+    frames:np.ndarray, # uint8 `[N,T,size,size,3]`
+    labels:np.ndarray, # `[N]`
+    vocab, # Class names
+)->tuple[dict,np.ndarray]: # Columns that need no clock, logits `[N,K]`
+    "Size and accuracy of one form"
+    with torch.inference_mode(): z = np.concatenate([module(torch.as_tensor(o)).float().numpy() for o in np.array_split(frames, -(-len(frames)//16))])
+    r = report_of(z, labels, vocab)
+    mb = module.net.path.stat().st_size/1e6 if isinstance(module, OnnxModule) else model_size(module)/1e6
+    return dict(mb=mb, clip_accuracy=r["clip_accuracy"], low=r["interval"][0], high=r["interval"][1], n=r["n"]),z
+
+def export_table(
+    learners:dict[str,Learner], # Name to Learner, such as `dict(teacher=..., student=...)`, all for the same clips
+    dl, # Labelled clips that neither trained nor calibrated them
+    folder, # For the files; those that are there are used
+    clips:np.ndarray|None=None, # To calibrate on; training clips of the first Learner by default
+    batches=(1, 32), # Clips at a time
+    n:int=20, # Rounds of each
+)->pd.DataFrame: # Milliseconds are per clip; `changed` and `p_mcnemar` compare with PyTorch in float32
+    "Size, time and accuracy of networks in every form"
+    first = next(iter(learners.values()))
+    clips = calibration_clips(first) if clips is None else clips
+    (frames,labels),rows = clip_bytes(dl),{}
+    mods = {(k, f):m for k,o in learners.items() for f,m in export_forms(o, folder, k, clips).items()}
+    zs = {}
+    for key,m in mods.items(): rows[key],zs[key] = _form_row(m, frames, labels, list(first.dls.vocab))
+    for (k,f),z in zs.items():
+        base = zs[k,"PyTorch fp32"].argmax(1)
+        rows[k,f].update(changed=int((z.argmax(1)!=base).sum()), p_mcnemar=mcnemar(z.argmax(1)==labels, base==labels)[2])
+    for b in batches:
+        x = torch.as_tensor(np.resize(frames, (b, *frames.shape[1:])))
+        for key,ms in interleaved_ms(mods, x, n if b==1 else max(3, n//4), 2).median().items(): rows[key][f"ms_batch_{b}"] = ms/b
+    res = pd.DataFrame(rows).T.convert_dtypes()
+    return res.rename_axis(["network", "form"])
+
+# %% ../../nbs/06_deploy/09_export.ipynb #f7fcd80f
+def calibration_parts(
+    learn:Learner, # Of `load_run`
+    clips:list[Clip], # With labels and groups
+)->tuple[list[Clip],list[Clip]]: # To calibrate on, to judge by
+    "Clips to calibrate on and to judge by"
+    file = getattr(learn, "run_path", None) and learn.run_path/"split.csv"
+    part = {(r.id, r.group):r.split for r in pd.read_csv(file, dtype=str, keep_default_na=False).itertuples()} if file and file.is_file() else {}
+    train,valid,new = ([c for c in clips if part.get((str(c.id), str(c.group)))==o] for o in ("train", "valid", None))
+    if train: return train,valid or new
+    if not new: raise SoccerKDError.of("the clips", "are validation or test clips of this run", "give the clips it was trained on, or new ones")
+    judge,calibrate = grouped_split(new, .5)
+    return [new[i] for i in calibrate],[new[i] for i in judge]
+
+def export_run(
+    learn:Learner, # Of `load_run`
+    path, # Ends in `.onnx`
+    clips:list[Clip]|None=None, # With labels: a second file, `..._int8.onnx`, is written and judged on them
+    n:int=128, # Clips to calibrate on, at most
+)->dict: # What was written, and scores of both files
+    "Export a run, in eight bits as well if there are clips"
+    path = Path(path)
+    cal,judge = calibration_parts(learn, clips) if clips else (None, None)
+    def loader(items): return learn.dls.test_dl(items, with_labels=True, num_workers=0)
+    made = [export_onnx(learn, path)]
+    if clips is None: return dict(files=[asdict(o) for o in made])
+    some = [cal[i] for i in rng_for("calibration", 0).permutation(len(cal))[:n]]
+    made.append(quantize_onnx(path, path.with_name(f"{path.stem}_int8.onnx"), loader(some)))
+    scores = {o.precision:evaluate_onnx(o.path, loader(judge)) for o in made} if judge else {}
+    return dict(files=[asdict(o) for o in made], scores={k:{o:r[o] for o in ("clip_accuracy", "interval", "n", "macro_f1")} for k,r in scores.items()})

@@ -11,7 +11,7 @@ from fastcore.basics import patch
 from ..core import SoccerKDError
 
 # %% auto #0
-__all__ = ['recipe_keys', 'fact_keys', 'checksum_note', 'file_note', 'runtime', 'cores', 'open_session', 'read_facts',
+__all__ = ['recipe_keys', 'fact_keys', 'checksum_note', 'file_note', 'onnx_runtime', 'usable_cores', 'open_session', 'onnx_facts',
            'OnnxClips']
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #465dc651
@@ -31,14 +31,15 @@ def file_note(
         return h.hexdigest(),f.read()
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #5562ea27
-def runtime():
+def onnx_runtime():
     "onnxruntime, or how to get it"
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1") # It is read at the import
     try: return importlib.import_module("onnxruntime")
     except ModuleNotFoundError as e:
         if e.name!="onnxruntime": raise
         raise SoccerKDError.of("onnxruntime", "is not installed", "pip install 'soccerkd[onnx]'") from None
 
-def cores()->int:
+def usable_cores()->int:
     "Processor cores that this process may use"
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -47,10 +48,10 @@ def open_session(
     threads:int|None=None, # For one operation; one for each core by default
 ): # `onnxruntime.InferenceSession`
     "A session on the processor that gives memory back"
-    ort = runtime()
+    ort = onnx_runtime()
     o = ort.SessionOptions()
     o.enable_cpu_mem_arena = o.enable_mem_pattern = False
-    o.intra_op_num_threads,o.inter_op_num_threads,o.log_severity_level = threads or cores(),1,4
+    o.intra_op_num_threads,o.inter_op_num_threads,o.log_severity_level = threads or usable_cores(),1,4
     o.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try: return ort.InferenceSession(str(path), o, providers=["CPUExecutionProvider"])
     except Exception as e: # Its errors share no class of their own
@@ -60,7 +61,7 @@ def open_session(
 recipe_keys = ("n_frames", "size", "margin", "fit", "slots")
 fact_keys = ("soccerkd", "vocab", "recipe", "mean", "std", "temperature", "precision", "weights_sha256", "network")
 
-def read_facts(
+def onnx_facts(
     path, # For the message
     texts:dict, # The file's metadata
 )->dict: # With `fact_keys`
@@ -79,14 +80,14 @@ class OnnxClips:
         threads:int|None=None, # For one operation; one for each core by default
         check:bool=True, # Refuse a file that is not as it was written
     ):
-        runtime() # Before anything is said about the file
+        onnx_runtime() # Before anything is said about the file
         self.path = Path(path)
         if not self.path.is_file(): raise SoccerKDError.of(path, "does not exist", "check the path, or export a network with export_onnx")
         self.id,note = file_note(path)
         ours = note.startswith(checksum_note(""))
         if check and ours and note!=checksum_note(self.id): raise SoccerKDError.of(path, "is not as it was written (checksum differs)", "copy it again, or export it again")
         self.session = open_session(path, threads)
-        self.facts = read_facts(path, self.session.get_modelmeta().custom_metadata_map)
+        self.facts = onnx_facts(path, self.session.get_modelmeta().custom_metadata_map)
         if check and not ours: raise SoccerKDError.of(path, "was cut off or changed after its export (no checksum at its end)", "export it again, or say check=False")
         for k in ("vocab", "recipe", "mean", "std", "temperature", "precision"): setattr(self, k, self.facts[k])
 
@@ -101,7 +102,7 @@ def logits(self:OnnxClips,
     if frames.dtype!=np.uint8 or frames.shape[1:]!=(t, s, s, 3):
         raise SoccerKDError.of(f"frames {list(frames.shape)} {frames.dtype}", f"are not what {self.path.name} takes", f"give uint8 [B,{t},{s},{s},3]")
     if not len(frames): return np.zeros((0, len(self.vocab)), np.float32)
-    return self.session.run(None, {"frames":np.ascontiguousarray(frames)})[0]
+    return np.concatenate([self.session.run(None, {"frames":np.ascontiguousarray(o)})[0] for o in np.split(frames, range(8, len(frames), 8))])
 
 @patch
 def __call__(self:OnnxClips,

@@ -1,0 +1,106 @@
+"ONNX files of every kind of network, and their use where PyTorch is not installed"
+import os, shutil, subprocess, sys, venv
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np
+import pytest
+from conftest import root
+from test_package import closure, dist, link # The fixture `dist` builds the wheel
+
+needs = "numpy av fastcore fastprogress onnxruntime".split() # What a predictor needs besides `soccerkd --no-deps`
+small = [("jointnet18", 2, 32, {}), ("squeezenet1_0", 2, 32, {}), ("mc3_18", 2, 32, {})]
+tam = [("tam_resnet18", t, 32, dict(kw)) for t,kw in ((8, {}), (4, dict(temporal_pool="max")), (4, dict(temporal_pool="avg")), (4, dict(method="max")), (4, dict(depthwise=False)), (1, dict(single_frame="replicate")), (4, dict(r=5)))]
+image = "tam_mobilenet_v2 tam_mnasnet0_5 tam_efficientnet_b0 tam_regnet_y_400mf tam_convnext_tiny mobilenet_v3_small densenet121 shufflenet_v2_x0_5 timm/convnext_atto".split()
+large = [("alexnet", 2, 64, {}), ("vgg11", 2, 64, {}), ("googlenet", 2, 64, {}), ("inception_v3", 2, 96, {}), ("vit_b_16", 2, 32, dict(image_size=32)), ("timm/vit_tiny_patch16_224", 2, 224, {}), ("swin_t", 1, 224, {}), ("swin_v2_t", 1, 256, {}), ("maxvit_t", 1, 224, {})]
+video = [("r2plus1d_18", 4, 64, {}), ("r3d_18", 4, 64, {}), ("s3d", 16, 224, {}), ("swin3d_t", 4, 64, {}), ("mvit_v1_b", 16, 224, {}), ("mvit_v2_s", 16, 224, {})]
+rest = [*tam, *((o, 2, 64, {}) for o in image), *large, *video, ("jointnet50", 4, 64, dict(temporal_pool="max"))]
+
+def learner(name, t, size, kw):
+    "A network of the zoo with answers that are not all alike, in what `export_onnx` needs of a Learner"
+    import torch
+    from soccerkd.models.zoo import create_model
+    torch.manual_seed(0)
+    model = create_model(name, 4, n_frames=t, **kw).eval()
+    with torch.no_grad():
+        x = torch.rand(4, 3, t, size, size)
+        if not model(x).std(0).max()>1e-3: # Some begin with a classifier of zeros, or with features that vanish
+            for p in model.head.parameters(): torch.nn.init.normal_(p)
+            model.head.weight /= max(model(x).abs().max(), 1e-12) if hasattr(model.head, "weight") else 1
+    config = dict(n_frames=t, size=size, margin=1.125, fit="crop", slots=3)
+    valid = SimpleNamespace(one_batch=lambda: (x, torch.zeros(4)))
+    return SimpleNamespace(model=model, dls=SimpleNamespace(vocab=list("abcd"), config=config, valid=valid))
+
+@pytest.mark.parametrize("case", [*small, *(pytest.param(o, marks=pytest.mark.slow) for o in rest)], ids=lambda o: " ".join([o[0], *map(str, o[3].values())]))
+def test_zoo(case, tmp_path):
+    "Exported for any number of clips, and equal to PyTorch"
+    import torch
+    from soccerkd.deploy.export import export_onnx, for_export
+    from soccerkd.deploy.onnx_clips import OnnxClips
+    learn = learner(*case)
+    made = export_onnx(learn, tmp_path/"net.onnx")
+    assert made.difference<1e-4
+    net,ref = OnnxClips(made.path),for_export(learn.model)
+    frames = np.random.default_rng(1).integers(0, 256, (3, case[1], case[2], case[2], 3), dtype=np.uint8)
+    frames[1] //= 4
+    with torch.inference_mode(): want = ref(torch.as_tensor(frames)).numpy()
+    assert want.std(0).max()>1e-6, "answers that are all alike prove nothing"
+    for n in (1, 3): np.testing.assert_allclose(net.logits(frames[:n]), want[:n], atol=1e-4*max(1, np.abs(want).max()))
+
+program = """
+import sys, json, importlib.util
+import numpy as np
+from soccerkd.deploy.onnx_clips import OnnxClips
+from soccerkd.video.index import open_container, decoded, video_index
+from soccerkd.video.sampling import frames_at, segment_times
+net = OnnxClips(sys.argv[1], threads=1)
+t,size = net.recipe["n_frames"],net.recipe["size"]
+at = frames_at(segment_times(0, 1, t), video_index(sys.argv[2]).times)
+with open_container(sys.argv[2]) as (c, s): every = [o.reformat(size, size, format="rgb24").to_ndarray() for o in decoded(c.demux(s))]
+clip = np.stack([every[i] for i in at])[None]
+np.savez(sys.argv[3], clip=clip, p=net(clip))
+there = [o for o in ("torch", "torchvision", "fastai", "onnx", "matplotlib") if importlib.util.find_spec(o)]
+print(json.dumps(dict(there=there, torch="torch" in sys.modules, vocab=net.vocab)))
+"""
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    "An exported network, the network, and a video"
+    from soccerkd.data.world import make_clips
+    from soccerkd.deploy.export import export_onnx
+    d = tmp_path_factory.mktemp("exported")
+    learn = learner("squeezenet1_0", 4, 32, {})
+    return export_onnx(learn, d/"net.onnx").path, learn, next(make_clips(d/"clips", per_class=1, seed=0, size=64, splits=(1,0,0), workers=1).rglob("*.mp4"))
+
+def answers_alone(python, exported, tmp_path, **kw):
+    "Run `program` with another interpreter; what it says must be what PyTorch says here"
+    import torch
+    from soccerkd.deploy.export import for_export
+    file,learn,video = exported
+    env = {k:v for k,v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV", "IN_TEST")}
+    res = subprocess.run([python, "-c", program, file, video, tmp_path/"out.npz"], capture_output=True, text=True, env=env, cwd=tmp_path)
+    assert not res.returncode, res.stderr
+    with np.load(tmp_path/"out.npz") as f: clip,p = f["clip"],f["p"]
+    with torch.inference_mode(): np.testing.assert_allclose(p, for_export(learn.model)(torch.as_tensor(clip)).softmax(1).numpy(), atol=1e-5)
+    assert res.stdout.strip()=='{"there": [], "torch": false, "vocab": ["a", "b", "c", "d"]}'
+
+def bare(folder):
+    "An environment with what a predictor needs and nothing else; its interpreter and its folder of packages"
+    venv.create(folder, with_pip=False, symlinks=True)
+    python = folder/"bin"/"python"
+    site = Path(subprocess.run([python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True).stdout.strip())
+    link(closure(needs), site)
+    return python,site
+
+def test_without_torch(exported, tmp_path):
+    "From a video file to probabilities where neither PyTorch nor fastai is installed"
+    python,site = bare(tmp_path/"env")
+    shutil.copytree(root/"soccerkd", site/"soccerkd", ignore=shutil.ignore_patterns("__pycache__"))
+    answers_alone(python, exported, tmp_path)
+
+@pytest.mark.slow
+def test_wheel_without_torch(exported, dist, tmp_path):
+    "The same with the wheel, installed without its requirements"
+    python,_ = bare(tmp_path/"env")
+    res = subprocess.run([sys.executable, "-m", "pip", "--python", python, "install", "--no-index", "--no-deps", next(dist.glob("*.whl"))], capture_output=True, text=True)
+    assert not res.returncode, res.stderr
+    answers_alone(python, exported, tmp_path)
