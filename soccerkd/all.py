@@ -44,3 +44,4 @@ from soccerkd.evaluate.recipe import *
 from soccerkd.evaluate.html import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
+from soccerkd.deploy.events import *
