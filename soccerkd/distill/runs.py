@@ -66,7 +66,7 @@ def _distilled(kd):
 Learner.temperature = 1. # Until somebody calibrates
 class Uncalibrate(Callback):
     "Weights that change are no longer calibrated"
-    def before_fit(self): self.learn.temperature = 1.
+    def before_train(self): self.learn.temperature = 1. # Not before_fit: a call for answers passes there too
 
 @patch
 def use_temperature(self:Learner,
