@@ -27,7 +27,7 @@ from ..models.weights import WeightsReport, save_weights
 from ..models.zoo import model_from_config
 
 # %% auto #0
-__all__ = ['Uncalibrate', 'run_config', 'save_run', 'load_run', 'Checkpoint']
+__all__ = ['Uncalibrate', 'run_config', 'save_run', 'load_run', 'split_of_run', 'Checkpoint']
 
 # %% ../../nbs/04_distill/03_runs.ipynb #a89e0d37
 def _setting(o):
@@ -172,6 +172,20 @@ def held_back(self:Learner,
     table = pd.read_csv(file, dtype=str, keep_default_na=False) if file and file.exists() else pd.DataFrame(columns=["split", "id", "group"])
     where,names = dict(zip(zip(table.id, table.group), table.split)),set(table.id[table.split==split])
     return sum(_place(c) in own or where.get((c.id, c.group), split if c.id in names else "")==split for c in clips)
+
+# %% ../../nbs/04_distill/03_runs.ipynb #a33a9e91
+def split_of_run(
+    path, # Run folder with a `split.csv`
+    clips:list[Clip], # Where to find them
+    need:tuple=("train","valid","test"), # Parts that must be complete
+)->dict[str,list[Clip]]: # `train`, `valid`, `test`, in the order they had
+    "Clips by the part they had in a run"
+    file = Path(path)/"split.csv"
+    if not file.exists(): raise SoccerKDError.of(path, "has no split.csv", "give the folder that `save_run` or `soccerkd train-teacher` wrote")
+    table,have = pd.read_csv(file, dtype=str, keep_default_na=False),{(c.id, c.group):c for c in clips}
+    keys = {s:[*zip(t.id, t.group)] for s in ("train", "valid", "test") for t in [table[table.split==s]]}
+    if lost := [k for s in need for k in keys[s] if k not in have]: raise SoccerKDError.of(f"{lost[0][0]} of {file}", f"is not among the clips ({len(lost)} are missing)", "give the folder or the table that the network was trained on")
+    return {s:[have[k] for k in ks if k in have] for s,ks in keys.items()}
 
 # %% ../../nbs/04_distill/03_runs.ipynb #0882df8c
 def _generators(dls):

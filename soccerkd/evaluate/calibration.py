@@ -113,9 +113,9 @@ def calibrate(
     "Fit the temperature on validation clips, and note it on the Learner and in its run folder"
     dl = learn.dls.valid if dl is None else dl
     items = list(getattr(dl.dataset, "items", []))
+    if len(items)<2: raise SoccerKDError.of("the Learner", "has no validation clips at hand", "give a loader of labelled clips as dl, or load_run(path, dls=...)")
     for split in ("test", "train"):
         if n := learn.held_back(items, split): raise SoccerKDError.of("the clips to calibrate on", f"hold {n} of the {split} set", "use the validation set, or clips that are in no split")
-    if len(items)<2: raise SoccerKDError.of("the Learner", "has no validation clips at hand", "give a loader of labelled clips as dl, or load_run(path, dls=...)")
     with learn.no_bar(), learn.no_logging(): z,y = (o.numpy() for o in learn.get_preds(dl=dl, act=lambda o: o))
     t = fit_temperature(z, y)
     found = dict(temperature=t, n=len(y), nll=nll(z, y), nll_calibrated=nll(z, y, t), ece=ece(z, y), ece_calibrated=ece(z, y, t))
