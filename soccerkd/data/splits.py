@@ -224,7 +224,7 @@ def split_clips(
     "Training, validation and test clips, with no group in two of them"
     if not (valid_pct>0 and test_pct>=0 and valid_pct+test_pct<1): raise SoccerKDError.of(f"valid_pct={valid_pct}, test_pct={test_pct}", "are no shares of a whole", "give numbers from 0 to 1 that leave something to train on")
     rest,res = list(clips),dict(test=[])
-    for name,pct in (("test", test_pct), ("valid", valid_pct/(1-test_pct))):
+    for name,pct in (("valid", valid_pct), ("test", test_pct/(1-valid_pct))):
         if not pct: continue
         tr,va = grouped_split(rest, pct, seed)
         res[name],rest = [rest[i] for i in va],[rest[i] for i in tr]

@@ -60,6 +60,7 @@ def find_splits(
         valid = next((o for o in ("valid", "val") if (base/o).is_dir()), None)
         parts = {k:clips_from_folder(base/o) if o and (base/o).is_dir() else [] for k,o in (("train", "train"), ("valid", valid), ("test", "test"))}
     parts = {k:[c for c in v if (not labels or c.label in labels) and (not groups or c.group in groups)] for k,v in parts.items()}
+    if not any(parts.values()): raise SoccerKDError.of(split or path, "has no clip of these labels and groups", "leave out --labels or --groups to see them all")
     if parts["valid"]: return parts
     return {**split_clips(parts["train"], valid_pct, seed=seed), "test":parts["test"]}
 
