@@ -4,6 +4,7 @@
 
 # %% ../../nbs/05_evaluate/07_calibration.ipynb #0f941a03
 from __future__ import annotations
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from fastai.learner import Learner
@@ -68,9 +69,6 @@ def ece(
     "Expected calibration error of the answered class"
     df = reliability(logits, y, temperature, n_bins)
     return float((df.gap.abs()*df.n).sum()/df.n.sum())
-
-# %% ../../nbs/05_evaluate/07_calibration.ipynb #3e24cd21
-from matplotlib import pyplot as plt
 
 # %% ../../nbs/05_evaluate/07_calibration.ipynb #67b17d30
 @plt.rc_context(_rc)

@@ -166,4 +166,5 @@ def rewrite_report(
     reports = {k:judge(learn, where[k], split) for k,learn in learners.items()}
     recipe = read_json(f)["recipe"] if (f := run/"metrics.json").exists() else config.get("settings", {})
     models = {roles.get(k, k):o.model for k,o in learners.items() if k!="student_alone"} # Which costs what the taught one costs
-    return write_report(run, reports, dls, recipe, **{"title":f"Report of {run.name}", "models":models, **kwargs}), reports
+    note = "SYNTHETIC clips: the numbers are not to be compared with results on matches." if any(r.get("synthetic") for r in reports.values()) else ""
+    return write_report(run, reports, dls, recipe, **{"title":f"Report of {run.name}", "note":note, "models":models, **kwargs}), reports
