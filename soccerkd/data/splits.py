@@ -17,7 +17,7 @@ from ..video.scan import video_suffixes
 # %% auto #0
 __all__ = ['image_suffixes', 'Clip', 'is_clip', 'class_folders', 'clip_groups', 'clips_from_folder', 'clips_from_df', 'find_file',
            'frame_span', 'clips_from_labels_csv', 'grouped_split', 'check_leak', 'split_table', 'split_hash',
-           'clip_mark', 'content_hash', 'split_clips', 'save_split', 'read_split']
+           'clip_mark', 'content_hash', 'split_clips', 'write_split', 'read_split']
 
 # %% ../../nbs/02_data/04_splits.ipynb #85d1e3f5
 @dataclass(frozen=True, eq=False)
@@ -233,7 +233,7 @@ def split_clips(
     return res
 
 # %% ../../nbs/02_data/04_splits.ipynb #5948255d
-def save_split(
+def write_split(
     csv, # Where to write
     path, # Folder that `file` shall be relative to
     **splits, # Name to list of clips
@@ -246,7 +246,7 @@ def save_split(
     return csv
 
 def read_split(
-    csv, # What `save_split` wrote
+    csv, # What `write_split` wrote
     path, # Folder that `file` is relative to
 )->dict[str,list[Clip]]: # `train`, `valid`, `test`
     "The clips of a split, without a group or a clip in two parts"

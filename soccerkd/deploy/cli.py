@@ -57,13 +57,13 @@ def split(
 ):
     "Deal clips out to train, valid and test by whole groups, or check that nothing leaks"
     from pathlib import Path
-    from soccerkd.data.splits import check_leak, save_split, split_clips, split_hash, split_table
+    from soccerkd.data.splits import check_leak, write_split, split_clips, split_hash, split_table
     from soccerkd.deploy.compare import find_clips, find_splits
     base = Path(path).parent if path.endswith(".csv") else Path(path)
     if check: parts = find_splits(path, check) if check.endswith(".csv") else find_splits(check)
     else: parts = split_clips(find_clips(path, names(labels), names(groups)), valid, test, seed)
     check_leak(**parts)
-    if not check: save_split(out, base, **parts)
+    if not check: write_split(out, base, **parts)
     counts = {k:dict(clips=len(v), groups=len({c.group for c in v}), labels={o:sum(c.label==o for c in v) for o in sorted({c.label for c in v})}) for k,v in parts.items()}
     if json: return dict(table=check or out, hash=split_hash(split_table(**parts)), **counts)
     for k,v in counts.items(): print(f"{k:6}{v['clips']:6} clips of {v['groups']} groups: {', '.join(f'{n} {o}' for o,n in v['labels'].items()) or 'none'}")

@@ -45,7 +45,7 @@ def find_clips(
 # %% ../../nbs/06_deploy/02_compare.ipynb #e18ea6bb
 def find_splits(
     path, # As in `find_clips`
-    split=None, # Table that `save_split` wrote, whose files are looked up from `path`
+    split=None, # Table that `write_split` wrote, whose files are looked up from `path`
     labels=None, # Class names to keep; all by default
     groups=None, # Groups to keep; all by default
     valid_pct:float=.2, # Share of a drawn validation set
