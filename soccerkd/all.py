@@ -6,6 +6,7 @@ from soccerkd.video.sampling import *
 from soccerkd.video.reader import *
 from soccerkd.video.scan import *
 from soccerkd.data.world import *
+from soccerkd.data.nothing import *
 from soccerkd.data.splits import *
 from soccerkd.data.transforms import *
 from soccerkd.data.feed import *
@@ -36,6 +37,7 @@ from soccerkd.distill.ray_bank import *
 from soccerkd.evaluate.metrics import *
 from soccerkd.evaluate.efficiency import *
 from soccerkd.evaluate.figures import *
+from soccerkd.evaluate.calibration import *
 from soccerkd.evaluate.report import *
 from soccerkd.evaluate.views import *
 from soccerkd.evaluate.recipe import *

@@ -35,6 +35,19 @@ def test_distill_on_a_folder(small_teacher, script, tmp_path):
     first,again = (soccerkd(*args, **script).stdout for _ in range(2))
     assert all(o in first for o in ("teacher", "student alone", "student + KD", "of 64"))
     assert first.splitlines()[-4:]==again.splitlines()[-4:]
+    m = json.loads(soccerkd(*args, "--json", **script).stdout)
+    assert list(m)==["teacher", "student_alone", "student_kd"] and m["teacher"]["n"]==64 and f"{m['teacher']['right']} of 64" in first
+
+def test_demo_for_programs(tmp_path, script):
+    "The demonstration with a class without actions: standard output is JSON and nothing else, and its report can be made again"
+    args = ["demo", "--per-class", 4, "--epochs", 1, "--none", "--device", "cpu", "--json", "--out", tmp_path/"demo"]
+    done = soccerkd(*args, **script)
+    m = json.loads(done.stdout)
+    assert "SYNTHETIC" in done.stderr and m["synthetic"] is True and m["student_kd"]["n"]==5 and list(m["student_kd"]["recall"])==["dribble", "kick", "none", "run", "walk"]
+    before = open(m["report"]).read()
+    again = json.loads(soccerkd("report", tmp_path/"demo", "--json", "--device", "cpu", **script).stdout)
+    assert again["report"]==m["report"] and again["student_kd"]["nll"]==m["student_kd"]["nll"] and again["teacher"]["test_looks"]==1
+    assert "SYNTHETIC" in before and all(o in open(m["report"]).read() for o in ("Report of demo", "SYNTHETIC", "hardest clips"))
 
 def test_distill_as_published(small_teacher, script, tmp_path):
     "The authors' procedure from a folder to the published numbers"

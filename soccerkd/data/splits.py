@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
-from ..core import SoccerKDError, seed_for
+from ..core import SoccerKDError, atomic_path, seed_for
 from ..video.reader import open_video
 from ..video.scan import video_suffixes
 
 # %% auto #0
 __all__ = ['image_suffixes', 'Clip', 'is_clip', 'class_folders', 'clip_groups', 'clips_from_folder', 'clips_from_df', 'find_file',
            'frame_span', 'clips_from_labels_csv', 'grouped_split', 'check_leak', 'split_table', 'split_hash',
-           'clip_mark', 'content_hash']
+           'clip_mark', 'content_hash', 'split_clips', 'write_split', 'read_split']
 
 # %% ../../nbs/02_data/04_splits.ipynb #85d1e3f5
 @dataclass(frozen=True, eq=False)
@@ -213,3 +213,48 @@ def content_hash(
     "Hash of what is in the clips of a split, with their labels"
     rows = sorted(f"{name} {clip_mark(c)} {c.label}" for name,clips in splits.items() for c in clips)
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
+
+# %% ../../nbs/02_data/04_splits.ipynb #1449d691
+def split_clips(
+    clips:list[Clip], # With `label` and `group`
+    valid_pct:float=.2, # About this share of all goes to validation
+    test_pct:float=0., # About this share of all is held back; 0 for none
+    seed:int=0, # Which groups
+)->dict[str,list[Clip]]: # `train`, `valid`, `test`
+    "Training, validation and test clips, with no group in two of them"
+    if not (valid_pct>0 and test_pct>=0 and valid_pct+test_pct<1): raise SoccerKDError.of(f"valid_pct={valid_pct}, test_pct={test_pct}", "are no shares of a whole", "give numbers from 0 to 1 that leave something to train on")
+    rest,res = list(clips),dict(test=[])
+    for name,pct in (("valid", valid_pct), ("test", test_pct/(1-valid_pct))):
+        if not pct: continue
+        tr,va = grouped_split(rest, pct, seed)
+        res[name],rest = [rest[i] for i in va],[rest[i] for i in tr]
+    res = dict(train=rest, valid=res["valid"], test=res["test"])
+    check_leak(**res)
+    return res
+
+# %% ../../nbs/02_data/04_splits.ipynb #5948255d
+def write_split(
+    csv, # Where to write
+    path, # Folder that `file` shall be relative to
+    **splits, # Name to list of clips
+)->Path:
+    "Write which clip is in which part: `file,start,end,label,group,split`"
+    base,csv = Path(path).resolve(),Path(csv)
+    def name(c): return (f.relative_to(base) if (f := Path(c.path).resolve()).is_relative_to(base) else f).as_posix()
+    rows = [(name(c), c.start, c.end, c.label, c.group, k) for k,clips in splits.items() for c in clips]
+    with atomic_path(csv) as tmp: pd.DataFrame(rows, columns=["file", "start", "end", "label", "group", "split"]).to_csv(tmp, index=False)
+    return csv
+
+def read_split(
+    csv, # What `write_split` wrote
+    path, # Folder that `file` is relative to
+)->dict[str,list[Clip]]: # `train`, `valid`, `test`
+    "The clips of a split, without a group or a clip in two parts"
+    try: df = pd.read_csv(csv, dtype=dict(file=str, label=str, group=str, split=str))
+    except (OSError, ValueError) as e: raise SoccerKDError.of(csv, f"can't be read ({type(e).__name__})", "give a table that soccerkd split wrote") from None
+    if missing := {"file", "label", "group", "split"}-set(df.columns): raise SoccerKDError.of(csv, f"lacks the column {', '.join(sorted(missing))}", "give a table that soccerkd split wrote")
+    parts = dict(train=("train",), valid=("valid", "val"), test=("test",))
+    if odd := sorted(set(map(str, df.split))-{o for v in parts.values() for o in v}): raise SoccerKDError.of(csv, f"has a split {odd[0]!r}", "use train, valid and test")
+    res = {k:clips_from_df(df[df.split.isin(v)], path) for k,v in parts.items()}
+    check_leak(**res)
+    return res

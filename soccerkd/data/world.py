@@ -202,7 +202,7 @@ def _cameras(
 
 # %% ../../nbs/02_data/03_world.ipynb #01a78151
 def make_scene(
-    label:str, # One of `CLASSES`
+    label:str, # One of `CLASSES`, or `none`
     seed:int, # Of the clip
     match:int, # Seed of the match: grass, kits, light, stadium
     size:int=224, # Width and height of the picture, in pixels
@@ -210,6 +210,9 @@ def make_scene(
     fps:float=25., # Frames per second
 )->tuple[Scene,Play]: # What is drawn; what happens
     "Everything about one clip, from its seeds"
+    if label=='none':
+        from soccerkd.data.nothing import make_nothing # Which builds on this page
+        return make_nothing(seed, match, size, n_frames, fps)
     rng,t = rng_for('clip', label, seed),np.arange(n_frames)/fps
     look = _look(match)
     main = random_outfit(rng, look.kits[rng.integers(2)])
@@ -393,12 +396,14 @@ def make_clips(
     classes:tuple=CLASSES, # Classes to make
     workers:int=None, # Processes; None for one a core, 1 for this process
     per_match:int=4, # Clips of each class in a match, which shares kits, grass and light
+    none:bool=False, # Add a class `none` of clips without an action, see `make_nothing`
 )->Path: # The folder
     "Render a synthetic SoccerDB1-shaped set: `path/{train,val,test}/{class}/{clip}.mp4`, `.npz` beside, `clips.csv`"
     root = Path(path)
     film = dict(size=size, n_frames=n_frames, fps=fps)
+    _check_args(dict(per_class=per_class, classes=classes, splits=splits, per_match=per_match, **film))
+    if none: classes = (*classes, 'none')
     config = dict(world=2, per_class=per_class, seed=seed, splits=list(splits), classes=list(classes), per_match=per_match, **film)
-    _check_args(config)
     root.mkdir(parents=True, exist_ok=True)
     _check_folder(root, config)
     plan,done = plan_clips(per_class, seed, splits, tuple(classes), per_match),{}

@@ -23,8 +23,8 @@ from ..evaluate.report import *
 from ..models.zoo import create_model
 
 # %% auto #0
-__all__ = ['controls', 'find_clips', 'held_out_folds', 'frozen_control', 'compare_on', 'counts_table', 'cross_validate',
-           'seeds_table']
+__all__ = ['controls', 'find_clips', 'find_splits', 'held_out_folds', 'frozen_control', 'compare_on', 'counts_table',
+           'cross_validate', 'seeds_table']
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #4ff7ed51
 def find_clips(
@@ -41,6 +41,28 @@ def find_clips(
     res = [c for p in parts for c in clips_from_folder(p) if (not labels or c.label in labels) and (not groups or c.group in groups)]
     if not res: raise SoccerKDError.of(path, "has no clip of these labels and groups", "leave out --labels or --groups to see them all")
     return res
+
+# %% ../../nbs/06_deploy/02_compare.ipynb #e18ea6bb
+def find_splits(
+    path, # As in `find_clips`
+    split=None, # Table that `write_split` wrote, whose files are looked up from `path`
+    labels=None, # Class names to keep; all by default
+    groups=None, # Groups to keep; all by default
+    valid_pct:float=.2, # Share of a drawn validation set
+    seed:int=0, # Which groups are drawn
+)->dict[str,list[Clip]]: # `train`, `valid`, `test`
+    "The labelled clips at a path, each in its part"
+    path = Path(path)
+    base = path.parent if path.suffix==".csv" else path
+    if split: parts = read_split(split, base)
+    elif base!=path or (base/"labels.csv").exists() or not (base/"train").is_dir(): return split_clips(find_clips(path, labels, groups), valid_pct, seed=seed)
+    else:
+        valid = next((o for o in ("valid", "val") if (base/o).is_dir()), None)
+        parts = {k:clips_from_folder(base/o) if o and (base/o).is_dir() else [] for k,o in (("train", "train"), ("valid", valid), ("test", "test"))}
+    parts = {k:[c for c in v if (not labels or c.label in labels) and (not groups or c.group in groups)] for k,v in parts.items()}
+    if not any(parts.values()): raise SoccerKDError.of(split or path, "has no clip of these labels and groups", "leave out --labels or --groups to see them all")
+    if parts["valid"]: return parts
+    return {**split_clips(parts["train"], valid_pct, seed=seed), "test":parts["test"]}
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #f1c3f4c1
 def held_out_folds(

@@ -42,12 +42,13 @@ def demo(
     epochs:int|None=None, # Of each student; the teacher gets its share more
     device=None, # See `pick_device`
     again:bool=False, # Allow a further look at the test set with other epochs, see `run_recipe`
+    none:bool=False, # A fifth class of clips without an action, see `make_nothing`
 )->Path: # The report
     "Clips, teacher, student alone, student with teacher, test, report"
     start,out,(recipe,data) = time.time(),Path(out),demo_recipe(full, seed, epochs)
     device = pick_device(device)
     print(f"soccerkd demo on {device}, {pick_precision('auto', device)}; everything goes to {out}")
-    clips = make_clips(out/"clips", per_class=per_class, seed=seed)
+    clips = make_clips(out/"clips", per_class=per_class, seed=seed, none=none)
     dls = ClipDataLoaders.from_folder(clips, device=device, **data)
     reports = run_recipe(dls, recipe, out, again=again)
     models = {k:load_run(out/k, device=device).model for k in ("teacher", "student_kd")}

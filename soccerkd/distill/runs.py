@@ -27,7 +27,7 @@ from ..models.weights import WeightsReport, save_weights
 from ..models.zoo import model_from_config
 
 # %% auto #0
-__all__ = ['run_config', 'save_run', 'load_run', 'Checkpoint']
+__all__ = ['Uncalibrate', 'run_config', 'save_run', 'load_run', 'split_of_run', 'Checkpoint']
 
 # %% ../../nbs/04_distill/03_runs.ipynb #a89e0d37
 def _setting(o):
@@ -62,6 +62,21 @@ def _distilled(kd):
     pairs = own.get("layers") or kd.pairs # The layers that were compared; before the first batch those that were asked for
     return dict(**res, feature_loss=_called(kd.feature_loss), pairs=pairs and [list(o) for o in pairs], weight=_setting(kd.weight), project=kd.project, by_clip=kd.by_clip)
 
+# %% ../../nbs/04_distill/03_runs.ipynb #2d87d82c
+Learner.temperature = 1. # Until somebody calibrates
+class Uncalibrate(Callback):
+    "Weights that change are no longer calibrated"
+    def before_train(self): self.learn.temperature = 1. # Not before_fit: a call for answers passes there too
+
+@patch
+def use_temperature(self:Learner,
+    temperature:float=1., # Logits are divided by it; 1 takes it back
+)->Learner: # Itself
+    "Set the temperature of the probabilities, until the weights change"
+    if not temperature>0: raise SoccerKDError.of(f"temperature={temperature}", "is not positive", "use 1 to leave the logits as they are")
+    self.temperature = float(temperature)
+    return self if any(isinstance(o, Uncalibrate) for o in self.cbs) else self.add_cb(Uncalibrate())
+
 # %% ../../nbs/04_distill/03_runs.ipynb #ac2375bc
 def run_config(
     learn:Learner, # From `teacher_learner` or `distill_learner`
@@ -72,6 +87,7 @@ def run_config(
     res = dict(model=learn.model.config, precision=learn.model.precision, data=getattr(learn.dls, "config", None), record=getattr(learn, "record", {}))
     if learn.model.weights_report: res["weights_report"] = asdict(learn.model.weights_report)
     if getattr(learn.dls, "table", None) is not None: res["split_hash"] = split_hash(learn.dls.table)
+    if learn.temperature!=1: res["temperature"] = learn.temperature
     if kd := getattr(learn, "distill", None): res["distill"] = _distilled(kd)
     return dict(**res, **extra, machine=machine_info(), time=time.strftime("%Y-%m-%d %H:%M:%S"))
 
@@ -114,7 +130,7 @@ def load_run(
     learn.model.eval()
     if "weights_report" in config: model.weights_report = WeightsReport(**config["weights_report"]) # If it is saved again, it began there still
     learn.record,learn.run_path = config["record"],path
-    return learn
+    return learn.use_temperature(config["temperature"]) if "temperature" in config else learn
 
 # %% ../../nbs/04_distill/03_runs.ipynb #f2bffef9
 @patch
@@ -147,14 +163,29 @@ def _place(o):
 @patch
 def held_back(self:Learner,
     items, # Clips or paths
+    split:str="test", # Or `train`: those it was trained on
 )->int: # 0 if none of them is a test clip
     "How many of these clips were held back when this network was trained"
     clips = [o if isinstance(o, Clip) else Clip(o) for o in items if isinstance(o, (Clip, str, Path))]
-    own = {_place(c) for c in getattr(self.dls, "test_clips", ())}
+    own = {_place(c) for c in (getattr(self.dls, "test_clips", ()) if split=="test" else getattr(self.dls.train_ds, "items", ())) if isinstance(c, Clip)}
     file = getattr(self, "run_path", None) and self.run_path/"split.csv"
     table = pd.read_csv(file, dtype=str, keep_default_na=False) if file and file.exists() else pd.DataFrame(columns=["split", "id", "group"])
-    where,names = dict(zip(zip(table.id, table.group), table.split)),set(table.id[table.split=="test"])
-    return sum(_place(c) in own or where.get((c.id, c.group), "test" if c.id in names else "")=="test" for c in clips)
+    where,names = dict(zip(zip(table.id, table.group), table.split)),set(table.id[table.split==split])
+    return sum(_place(c) in own or where.get((c.id, c.group), split if c.id in names else "")==split for c in clips)
+
+# %% ../../nbs/04_distill/03_runs.ipynb #a33a9e91
+def split_of_run(
+    path, # Run folder with a `split.csv`
+    clips:list[Clip], # Where to find them
+    need:tuple=("train","valid","test"), # Parts that must be complete
+)->dict[str,list[Clip]]: # `train`, `valid`, `test`, in the order they had
+    "Clips by the part they had in a run"
+    file = Path(path)/"split.csv"
+    if not file.exists(): raise SoccerKDError.of(path, "has no split.csv", "give the folder that `save_run` or `soccerkd train-teacher` wrote")
+    table,have = pd.read_csv(file, dtype=str, keep_default_na=False),{(c.id, c.group):c for c in clips}
+    keys = {s:[*zip(t.id, t.group)] for s in ("train", "valid", "test") for t in [table[table.split==s]]}
+    if lost := [k for s in need for k in keys[s] if k not in have]: raise SoccerKDError.of(f"{lost[0][0]} of {file}", f"is not among the clips ({len(lost)} are missing)", "give the folder or the table that the network was trained on")
+    return {s:[have[k] for k in ks if k in have] for s,ks in keys.items()}
 
 # %% ../../nbs/04_distill/03_runs.ipynb #0882df8c
 def _generators(dls):

@@ -9,9 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from ..core import atomic_path, machine_info
+from ..core import SoccerKDError, atomic_path, machine_info, read_json
+from ..data.clips import ClipDataLoaders
 from ..data.splits import split_hash
 from ..data.transforms import TensorClip, plain
+from ..distill.runs import load_run, split_of_run
 from .efficiency import *
 from .figures import *
 from .metrics import *
@@ -19,7 +21,7 @@ from .recipe import *
 from .report import *
 
 # %% auto #0
-__all__ = ['table_html', 'results_table', 'pick_examples', 'clip_html', 'page_html', 'write_report']
+__all__ = ['table_html', 'results_table', 'pick_examples', 'clip_html', 'page_html', 'write_report', 'rewrite_report']
 
 # %% ../../nbs/05_evaluate/05_html.ipynb #c35c5797
 def table_html(
@@ -39,9 +41,11 @@ def results_table(
     reports:dict[str,Report], # From `run_recipe`
 )->pd.DataFrame: # One row per network, and one for the commonest class
     "What each network reached and what it costs"
-    table = compare(reports, against="student_alone")
+    table = compare(reports, against="student_alone" if "student_alone" in reports else None)
+    for k in ("nll", "ece", "nll_calibrated", "ece_calibrated"): # Older reports lack them
+        if any(k in r for r in reports.values()): table[k] = [reports[o].get(k) if o in reports else None for o in table.index]
     table["interval"] = [f"{a:.1%} to {b:.1%}" for a,b in zip(table.low, table.high)]
-    return table.rename(index=roles)[["clip_accuracy", "interval", "macro_f1", "n", "params", "ms_per_clip", "p_mcnemar"]]
+    return table.rename(index=roles)[["clip_accuracy", "interval", "macro_f1", *(o for o in ("nll", "ece", "nll_calibrated", "ece_calibrated") if o in table), "n", "params", "ms_per_clip", "p_mcnemar"]]
 
 # %% ../../nbs/05_evaluate/05_html.ipynb #a2b8b21b
 def pick_examples(
@@ -49,7 +53,7 @@ def pick_examples(
     n_wrong:int=4, # Mistakes of the taught student
 )->tuple[list[int],list[int]]: # Clips of the evaluated set: one per class, and the hardest
     "One typical clip per class, and the taught student's most confident mistakes"
-    kd = reports["student_kd"]
+    kd = reports.get("student_kd", next(reversed(reports.values())))
     p = clip_scores(kd.logits)
     typical = [int(np.flatnonzero(kd.labels==k)[np.argsort(p[kd.labels==k,k])[(kd.labels==k).sum()//2]]) for k in np.unique(kd.labels)]
     return typical, [int(i) for i in hardest(kd, n_wrong).index if i not in typical]
@@ -105,15 +109,15 @@ def _data_section(dls, split):
 
 def _curves(out):
     "Training curves from the run folders"
-    runs = {roles[k]:pd.read_csv(out/k/"history.csv") for k in roles if (out/k/"history.csv").exists()}
+    runs = {roles[k]:pd.read_csv(out/k/"history.csv") for k in roles if (out/k/"history.csv").exists()} or {"network":pd.read_csv(f) for f in [out/"history.csv"] if f.exists()}
     return "".join(f"<h3>{k}</h3>"+fig_to_html(plot_history(df)[0], f"loss and accuracy of the {k} over the epochs") for k,df in runs.items())
 
 # %% ../../nbs/05_evaluate/05_html.ipynb #331a57b6
 def write_report(
-    out, # Folder that `run_recipe` wrote
-    reports:dict[str,Report], # What `run_recipe` returned
+    out, # Folder that `run_recipe` wrote, or of one run
+    reports:dict[str,Report], # What `run_recipe` returned, or one report under any name
     dls, # The loaders
-    recipe:Recipe, # What was trained
+    recipe:Recipe|dict, # What was trained
     title:str="SoccerKDNet: teacher, student alone, student + KD", # Heading
     note:str="", # What the clips are; stands above the results
     models:dict|None=None, # Name to module, for the table of costs
@@ -122,17 +126,45 @@ def write_report(
     "Write `report.html`"
     out,first = Path(out),next(iter(reports.values()))
     dl = dls.heldout() if first["split"]=="test" else dls.valid
-    fmt = dict(clip_accuracy="{:.1%}", macro_f1="{:.3f}", params="{:,}", ms_per_clip="{:.1f}", p_mcnemar="{:.3f}", low="{:.1%}", high="{:.1%}",
+    fmt = dict(clip_accuracy="{:.1%}", macro_f1="{:.3f}", nll="{:.3f}", ece="{:.1%}", nll_calibrated="{:.3f}", ece_calibrated="{:.1%}", params="{:,}", ms_per_clip="{:.1f}", p_mcnemar="{:.3f}", low="{:.1%}", high="{:.1%}",
         gmacs="{:.2f}", mb="{:.1f}", ms="{:.1f}", clips_per_s="{:.1f}", speedup="{:.2f}")
     typical,wrong = pick_examples(reports)
     clips = lambda idx: "".join(clip_html(i, reports, dl.dataset, dls.config["slots"]) for i in idx)
-    intervals = plot_intervals({roles[k]:wilson(int(r.right.sum()), r["n"]) for k,r in reports.items()}, baseline=first["majority"])
+    intervals = plot_intervals({roles.get(k, k):wilson(int(r.right.sum()), r["n"]) for k,r in reports.items()}, baseline=first["majority"])
     sections = {"":f'<p class="note">{html.escape(note)}</p>' if note else "", "Results":table_html(results_table(reports), fmt)+fig_to_html(intervals, "accuracy with intervals")
-        +"<p>The last column is McNemar's test against the student alone on the same clips. One run is one throw of the dice: a small difference here may turn round with another seed.</p>",
-        "Clips, and what the networks say":clips(typical), "The taught student's hardest clips":clips(wrong) or "<p>None.</p>",
-        "Which classes are mixed up":'<div class="row">'+"".join(fig_to_html(plot_confusion(r.confusion, roles[k]), f"confusion of the {roles[k]}") for k,r in reports.items())+"</div>",
+        +("<p>The last column is McNemar's test against the student alone on the same clips. One run is one throw of the dice: a small difference here may turn round with another seed.</p>" if len(reports)>1 else "")
+        +"<p>nll is the negative log likelihood in nats, ece the expected calibration error with ten bins; calibrated: at the temperature that was fitted on the validation clips.</p>",
+        "Clips, and what the networks say":clips(typical), ("The taught student's hardest clips" if "student_kd" in reports else "The hardest clips"):clips(wrong) or "<p>None.</p>",
+        "Which classes are mixed up":'<div class="row">'+"".join(fig_to_html(plot_confusion(r.confusion, roles.get(k, k)), f"confusion of the {roles.get(k, k)}") for k,r in reports.items())+"</div>",
         "Training":_curves(out), "Data":_data_section(dls, first["split"])}
     if models: sections["Cost"] = table_html(efficiency_table(models, plain(dl.one_batch()[0])[:1], bs=cost_bs, n=10, n_batch=2), fmt)
-    sections["How it was made"] = "<pre>"+html.escape(json.dumps(dict(recipe=asdict(recipe), data=dls.config, machine=machine_info()), indent=1, default=str))+"</pre>"
+    sections["How it was made"] = "<pre>"+html.escape(json.dumps(dict(recipe=recipe if isinstance(recipe, dict) else asdict(recipe), data=dls.config, machine=machine_info()), indent=1, default=str))+"</pre>"
     with atomic_path(out/"report.html") as tmp: tmp.write_text(page_html(title, sections), encoding="utf-8")
     return out/"report.html"
+
+# %% ../../nbs/05_evaluate/05_html.ipynb #f2aa9310
+def _networks(run):
+    "Name to run folder: those of a recipe's folder, or the one"
+    if found := {k:run/k for k in roles if (run/k/"config.json").exists()}: return found
+    if not (run/"config.json").exists(): raise SoccerKDError.of(run, "is not a finished run", "give the folder that `soccerkd demo` or `soccerkd train-teacher` wrote")
+    return {read_json(run/"config.json").get("settings", {}).get("role", "network"):run}
+
+def rewrite_report(
+    run, # Folder that `run_recipe`, `train_role` or `save_run` wrote
+    clips, # The clips it was trained on, as a list
+    device=None, # See `pick_device`
+    **kwargs, # For `write_report`
+)->tuple[Path,dict[str,Report]]: # `report.html`, and the reports in it
+    "Write the report of a finished run again"
+    run = Path(run)
+    where = _networks(run)
+    first = next(iter(where.values()))
+    parts,config = split_of_run(first, clips),read_json(first/"config.json")
+    dls = ClipDataLoaders.from_clips(**parts, device=device, **config["data"])
+    split = "test" if parts["test"] and all((o/"test.npz").exists() for o in where.values()) else "valid"
+    learners = {k:load_run(o, dls=dls) for k,o in where.items()}
+    reports = {k:judge(learn, where[k], split) for k,learn in learners.items()}
+    recipe = read_json(f)["recipe"] if (f := run/"metrics.json").exists() else config.get("settings", {})
+    models = {roles.get(k, k):o.model for k,o in learners.items() if k!="student_alone"} # Which costs what the taught one costs
+    note = "SYNTHETIC clips: the numbers are not to be compared with results on matches." if any(r.get("synthetic") for r in reports.values()) else ""
+    return write_report(run, reports, dls, recipe, **{"title":f"Report of {run.name}", "note":note, "models":models, **kwargs}), reports

@@ -120,7 +120,7 @@ def judge(
         report.update(split=split, test_looks=seen+(split=="test"), weights_sha256=sha)
         report.save(file)
     if split=="test": report["test_looks"] = learn.note_test_looks(max(report["test_looks"], seen, before+1))
-    return report
+    return report.at_temperature(learn.temperature)
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #16f34763
 def _kept(file, sha):

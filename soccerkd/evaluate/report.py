@@ -16,6 +16,7 @@ from ..core import SoccerKDError, atomic_path
 from ..data.clips import is_synthetic
 from ..data.transforms import plain
 from ..distill.runs import *
+from .calibration import ece, nll
 from .efficiency import *
 from .metrics import *
 from ..models.clipnet import count_params
@@ -59,7 +60,8 @@ class Report(dict):
     def _repr_markdown_(self):
         shown = [("clip accuracy", "clip_accuracy", "{:.1%}"), ("95 % interval", "interval", "{0[0]:.1%} to {0[1]:.1%}"), ("clips", "n", "{}"), ("macro F1", "macro_f1", "{:.3f}"),
             ("frame accuracy", "frame_accuracy", "{:.1%}"), ("commonest class", "majority", "{:.1%}"), ("parameters", "params", "{:,}"), ("ms per clip", "ms_per_clip", "{:.1f}"),
-            ("set", "split", "{}"), ("looks at the test set", "test_looks", "{}"), ("synthetic clips", "synthetic", "{}")]
+            ("log likelihood, negative", "nll", "{:.3f}"), ("calibration error", "ece", "{:.1%}"), ("temperature", "temperature", "{:.2f}"),
+            ("log likelihood, calibrated", "nll_calibrated", "{:.3f}"), ("calibration error, calibrated", "ece_calibrated", "{:.1%}"), ("set", "split", "{}"), ("looks at the test set", "test_looks", "{}"), ("synthetic clips", "synthetic", "{}")]
         rows = "\n".join(f"| {a} | {'n/a' if self[k] is None or self[k]!=self[k] else fmt.format(self[k])} |" for a,k,fmt in shown if k in self)
         return "| | |\n|---|---:|\n"+rows
 
@@ -78,12 +80,22 @@ def report_of(
     ci = wilson(k, n)
     res = Report(clip_accuracy=k/n, interval=[ci.low, ci.high], n=n, macro_f1=conf.macro_f1, recall=dict(zip(vocab, conf.recall.tolist())),
         balanced_accuracy=conf.balanced_accuracy, confusion=conf.counts.tolist(), majority=majority_baseline(labels).estimate,
-        frame_accuracy=None if frames is None else frame_accuracy(frames, labels), votes=clip_accuracies(logits, labels))
+        frame_accuracy=None if frames is None else frame_accuracy(frames, labels), votes=clip_accuracies(logits, labels),
+        nll=nll(z, labels), ece=ece(z, labels))
     if groups is not None and 1<len(set(groups))<n:
         g = bootstrap_interval(lambda o: float(np.mean(o)), ok, groups=np.asarray(groups))
         res["interval_groups"] = [g.low, g.high]
     res.confusion,res.logits,res.labels = conf,z,np.asarray(labels)
     return res
+
+# %% ../../nbs/05_evaluate/03_report.ipynb #a3ffc9ed
+@patch
+def at_temperature(self:Report,
+    temperature:float, # Logits are divided by it; 1 for a network that was not calibrated
+)->Report: # Itself
+    "Add the scores of the calibrated probabilities"
+    if temperature!=1: self.update(temperature=temperature, nll_calibrated=nll(self.logits, self.labels, temperature), ece_calibrated=ece(self.logits, self.labels, temperature))
+    return self
 
 # %% ../../nbs/05_evaluate/03_report.ipynb #14fdd5c2
 def choose_set(
@@ -114,7 +126,7 @@ def report_on(
     res.ids = [getattr(o, "id", str(i)) for i,o in enumerate(items)]
     x = plain(dl.one_batch()[0])[:1]
     res.update(params=count_params(learn.model), ms_per_clip=latency(learn.model, x, n=10).median if timing else float("nan"), synthetic=is_synthetic(items))
-    return res
+    return res.at_temperature(learn.temperature)
 
 # %% ../../nbs/05_evaluate/03_report.ipynb #df150b46
 def evaluate(
