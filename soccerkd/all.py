@@ -44,13 +44,11 @@ from soccerkd.evaluate.recipe import *
 from soccerkd.evaluate.html import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
-<<<<<<< HEAD
 from soccerkd.deploy.events import *
 from soccerkd.deploy.timeline import *
 from soccerkd.deploy.windows import clip_recipe, roi_box
 from soccerkd.deploy.stream import *
 from soccerkd.deploy.predict import *
-=======
 from soccerkd.deploy.export import *
 from soccerkd.deploy.onnx_clips import *
->>>>>>> export
+from soccerkd.deploy.bulk import *

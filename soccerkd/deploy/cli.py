@@ -260,8 +260,8 @@ def bench(
 # %% ../../nbs/06_deploy/03_cli.ipynb #7d92a2bd
 @command
 def predict(
-    video:str, # Video files and folders, separated by commas; - reads a live stream from the standard input
-    model:str, # Run folder, its model.safetensors, or an ONNX file
+    video:str, # A file or a folder; several separated by commas; - reads a live stream from the standard input
+    model:str=None, # Run folder, its model.safetensors, or an ONNX file
     out:str=None, # Write the events here: .json or .csv, of several videos a folder; the answers so far are kept beside it
     length:float=None, # Seconds of a window; by default those of the clips trained on, or 2
     hop:float=1., # Seconds from one window to the next
@@ -272,6 +272,8 @@ def predict(
     boxes:str=None, # CSV of players' boxes: time,x,y,w,h and perhaps player; each player gets events
     start:float=0., # Where to begin, in seconds
     end:float=None, # Where to stop, in seconds
+    film:str=None, # Write the video with its events drawn in, as MP4
+    workers:int=0, # Processes of a Ray cluster for many videos, or for an address such as s3://bucket/matches; 0 for this process
     afresh:bool=False, # Forget the answers of an interrupted run
     threads:int=None, # Decoding threads
     device:str=None, # cpu or cuda
@@ -279,18 +281,44 @@ def predict(
 ):
     "Events in a video of your own: what happens when"
     from soccerkd.core import SoccerKDError
-    from soccerkd.deploy.predict import Predictions, predict_video
-    videos,region = names(video) or [video],roi and [float(o) for o in names(roi)]
+    if model is None: raise SoccerKDError.of("--model", "is missing", "give a run folder such as runs/demo, its model.safetensors, or an ONNX file")
+    videos = [video] if os.path.exists(video) else names(video) or [video] # A comma may be part of a name
+    how = dict(length=length, hop=hop, bs=bs, roi=roi and [float(o) for o in names(roi)], start=start, end=end, resume=not afresh, threshold=threshold, smooth=smooth)
+    if workers:
+        if odd := [k for k,v in dict(boxes=boxes, film=film).items() if v]: raise SoccerKDError.of(f"--{odd[0]}", "is for one video", "leave out --workers")
+        from soccerkd.deploy.bulk import predict_bulk
+        return _told_table(predict_bulk(videos, model, out or "results", workers, **how), json)
+    from soccerkd.deploy.predict import predict_video
     source = sys.stdin.buffer if video=="-" else videos[0] if len(videos)==1 else videos
-    res = predict_video(source, model, out, length, hop, bs, region, boxes, start, end, not afresh, threads, device, threshold=threshold, smooth=smooth)
-    several = isinstance(res, Predictions)
-    found = res if several else {res.video:res}
+    res = predict_video(source, model, out, boxes=boxes, threads=threads, device=device, **how)
+    if film: _filmed(res, film)
+    return _told_events(res, json)
+
+# %% ../../nbs/06_deploy/03_cli.ipynb #8819181f
+def _told_events(res, json):
+    "Print the events of one video or of several, or hand them to who prints JSON"
+    from soccerkd.core import SoccerKDError
+    bad = getattr(res, "bad", {})
+    found = dict(res) if hasattr(res, "bad") else {res.video:res}
     for k,ev in found.items():
         for o in ev.attrs["notes"]: print(o, file=sys.stderr)
         if not json: print(ev.to_string(index=False) if len(ev) else f"{k}: no events", f"\n{len(ev)} events in {k}")
-    if several and res.bad and not res: raise SoccerKDError("; ".join(res.bad.values()))
-    if json: return {k:dict(events=ev.to_dict("records"), notes=ev.attrs["notes"]) for k,ev in found.items()}|(res.bad if several else {})
-    if several and res.bad: raise SoccerKDError("; ".join(res.bad.values()))
+    if bad and (not json or not found): raise SoccerKDError("; ".join(bad.values()))
+    if json: return {k:dict(events=ev.to_dict("records"), notes=ev.attrs["notes"]) for k,ev in found.items()}|bad
+
+def _told_table(table, json):
+    "The same for what several workers did"
+    if json: return table.to_dict("records")
+    print(table.drop(columns="fault").to_string(index=False))
+    if len(bad := table.fault[table.fault!=""]):
+        from soccerkd.core import SoccerKDError
+        raise SoccerKDError("; ".join(bad))
+
+def _filmed(res, film):
+    "Write the annotated film of one video"
+    from soccerkd.core import SoccerKDError
+    if hasattr(res, "bad"): raise SoccerKDError.of("--film", "is for one video", "give one file")
+    res.film(film)
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #11e4ccab
 @command
