@@ -42,3 +42,8 @@ from soccerkd.evaluate.recipe import *
 from soccerkd.evaluate.html import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
+from soccerkd.deploy.events import *
+from soccerkd.deploy.timeline import *
+from soccerkd.deploy.windows import clip_recipe, roi_box
+from soccerkd.deploy.stream import *
+from soccerkd.deploy.predict import *
