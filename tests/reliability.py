@@ -188,12 +188,23 @@ class Bench:
         used = not len(dls.bad)
         if not used: _sentence(dls.bad.reason[0], path)
         if not torch.isfinite(learn.recorder.values[-1][0] if torch.is_tensor(learn.recorder.values[-1][0]) else torch.tensor(learn.recorder.values[-1][0])): raise AssertionError("the loss is not finite")
-        return dict(loaders="used" if used else "left out")
+        return dict(loaders="used" if used else "left out", **self.predict(path, learn))
+
+    def predict(self, path, learn):
+        "Events of the damaged file, or one sentence"
+        from soccerkd.deploy.predict import predict_video
+        if path.is_dir(): return {}
+        try:
+            with contextlib.redirect_stdout(io.StringIO()): ev = predict_video(path, learn, length=.4, hop=.2, end=4., threads=1)
+        except SoccerKDError as e: return dict(predict="refused", why=_sentence(e, path))
+        probs = ev.windows[list(learn.dls.vocab)].to_numpy()
+        if not np.isfinite(probs).all(): raise AssertionError("prediction gives no numbers")
+        return dict(predict=f"{len(probs)} windows", **({"lost":"; ".join(ev.attrs["notes"]).replace(str(path), path.name)} if ev.attrs["notes"] else {}))
 
 def worker(bench, pipe, seed):
     "Answer for one case after the other"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    av.logging.set_level(None)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2) # FFmpeg says much about such files
     logging.disable(logging.WARNING)
     while (n := pipe.recv()) is not None:
         try: pipe.send(bench.case(n, seed))
@@ -264,13 +275,19 @@ def cache_job(folder, room):
     cache = ClipCache.build(folder/"cache", DecodeClip(8, 48), clips, workers=0, block_bytes=1)
     return {clip_mark(c):hashlib.sha256(cache.get(clip_mark(c))[0].numpy().tobytes()).hexdigest() for c in clips}, len(cache.verify())
 
+def predict_job(folder, room):
+    "Windows and events of a film"
+    from soccerkd.deploy.predict import predict_video
+    ev = predict_video(room/"long.mp4", room/"run", out=folder/"events.json", length=.4, hop=.08, bs=2, threads=1, device="cpu")
+    return json.loads((folder/"events.json").read_text()), ev.windows.to_csv(index=False)
+
 def demo_job(folder, room):
     "The demonstration: clips, teacher, two students, report"
     from soccerkd.deploy.demo import demo
     demo(folder/"demo", per_class=8, epochs=1, device="cpu")
     return [read_json(folder/"demo"/o/"config.json")["weights_sha256"] for o in ("teacher", "student_alone", "student_kd")], (folder/"demo"/"report.html").exists()
 
-jobs = dict(clips=clips_job, scan=scan_job, training=train_job, bank=bank_job, cache=cache_job, demo=demo_job)
+jobs = dict(clips=clips_job, scan=scan_job, training=train_job, bank=bank_job, cache=cache_job, predict=predict_job, demo=demo_job)
 
 def _child(job, folder, room, pipe):
     "A program of its own: what it says goes nowhere, Ctrl-C ends it with 130"
@@ -303,11 +320,15 @@ class Program:
 
 def make_room(d):
     "Clips and films for the jobs"
-    from soccerkd.all import make_clips
+    import soccerkd.deploy.demo, soccerkd.deploy.predict # Before the first job is timed
+    from soccerkd.all import make_clips, save_run, seed_everything, teacher_learner
     room = Path(d)
     make_clips(room/"clips", per_class=10, size=64, n_frames=16, classes=("kick", "walk"), splits=(.6, .2, .2), workers=1)
     (room/"many").mkdir()
     some = list(films(room/"many"))
+    stamped_video(room/"long.mp4", n=500, size=(64, 96), options=dict(g="25", bf="2"))
+    seed_everything(2)
+    save_run(teacher_learner(small_loaders(room), "tam_resnet18", precision="fp32"), room/"run")
     for i in range(24): shutil.copy(some[i%len(some)], room/"many"/f"{i:02} {some[i%len(some)].name}")
     return room
 
@@ -321,10 +342,12 @@ def stops(count, which, how=signal.SIGKILL, seed=0, say=lambda row: None):
             if job not in alone: alone[job] = (p := Program(job, room/f"{job} alone", room)).result(),p.seconds
             want,took = alone[job]
             at,folder = float(rng.uniform(.05, .95))*took,room/f"{job} {k}"
-            p = Program(job, folder, room)
-            p.p.join(at)
-            left = None if p.p.exitcode is None else "it had ended"
-            code = p.stop(how)
+            for _ in range(4): # A machine that is less busy than before ends sooner
+                p = Program(job, folder, room)
+                p.p.join(at)
+                left,code = None if p.p.exitcode is None else "it had ended",p.stop(how)
+                if left is None: break
+                at = at/2; shutil.rmtree(folder, ignore_errors=True)
             files = sum(f.is_file() for f in folder.rglob("*")) if folder.exists() else 0
             again = Program(job, folder, room)
             got = again.result()
@@ -342,7 +365,8 @@ def pairs(which, say=lambda row: None):
             want = Program(job, room/f"{job} alone", room).result()
             two = [Program(job, room/f"{job} two", room) for _ in range(2)]
             got = [p.result() for p in two]
-            rows.append(dict(job=job, same=all(o==want and not isinstance(o, str) for o in got), note="; ".join(o for o in got if isinstance(o, str))))
+            second = [o for o in got if isinstance(o, str) and "is being written by another process" in o] # One works, the other is told
+            rows.append(dict(job=job, same=len(second)<2 and all(o==want and not isinstance(o, str) or o in second for o in got), note="; ".join(o for o in got if isinstance(o, str))))
             say(rows[-1])
     return rows
 
@@ -386,7 +410,7 @@ def main():
         kept = read_json(a.out) if Path(a.out).exists() else {}
         write_json(a.out, {**kept, **found, "made":{**kept.get("made", {}), **{k:dict(date=time.strftime("%Y-%m-%d"), command=" ".join(["python", "tests/reliability.py", *sys.argv[1:]])) for k in found}}})
 
-killed = ["demo", "training", "bank", "clips"]
-interrupted = ["clips", "scan", "training", "bank", "cache"]
+killed = ["demo", "training", "bank", "predict"]
+interrupted = ["clips", "scan", "training", "bank", "cache", "predict"]
 
 if __name__=="__main__": main()
