@@ -111,7 +111,7 @@ class PyAVReader(VideoReader):
         threads:int=1, # Decoding threads
         **kw, # For `VideoReader`
     ):
-        self.index,self.threads,self._ctx,self._needs = index,threads,None,None
+        self.index,self.threads,self._ctx,self._needs,self._sure = index,threads,None,None,[]
         super().__init__(index.path, index.times, index.fps, shown_size(index.height, index.width, resize), **kw)
     def _open(self):
         self._cursor,self._next,self._to_rgb,self._wanted = None,0,VideoReformatter(),None
@@ -163,7 +163,8 @@ def _spoiled(self:PyAVReader, n, frame, failed):
 
 @patch
 def _numbered(self:PyAVReader, place):
-    front,failed,whole,held = count(),[],False,deque()
+    front,whole,held = count(),False,deque()
+    failed = self._sure if not place and self.index.stored is not None else [] # What fails from the front of the file always will
     def good(): return ((n, o) for n,o in [held.popleft()] if not failed or not self._spoiled(n, o, failed))
     for frame in decoded(self._thinned(self._packets_from(place)), failed):
         if frame.is_corrupt and (whole or frame.key_frame): failed.append(frame.pts)
@@ -199,8 +200,8 @@ def _on_the_way(self:PyAVReader, f, place):
 # %% ../../nbs/01_video/05_backends.ipynb #77cc3ceb
 @patch
 def _frame(self:PyAVReader, f):
-    tried = set()
-    for earlier in (0, 0, 1, 4):
+    tried,self._sure[:] = set(),dict.fromkeys(self._sure)
+    for earlier in (0, 0, 1, 4) if not (self._sure and self._spoiled(f, None, self._sure)) else ():
         place,how = self.index.start_for(f, earlier),bool(self._wanted)
         if (place, how) in tried: continue
         if not self._on_the_way(f, place): tried.add((place, how)); self._cursor = self._numbered(place)
