@@ -233,6 +233,7 @@ def outcome(row):
     "What became of a damaged file, in some words"
     if row.get("fault"): return "FAULT: "+row["fault"]
     if not row.get("frames"): return "refused"
+    if row["how"]=="a picture": return "a film of one picture"
     res = [f"{row['refused']} pictures refused"] if row.get("refused") else []
     if row.get("changed"): res.append("pictures changed, unseen by the decoder")
     if row.get("missing"): res.append("frames missing, "+("and it is said" if row.get("said") else "unseen"))
@@ -257,7 +258,7 @@ def small_loaders(room):
 def train_job(folder, room):
     "Train one network of a recipe, with a checkpoint after each epoch"
     from soccerkd.all import Recipe, train_role
-    learn = train_role(Recipe("tam_resnet18", "tam_resnet18", student_epochs=4, lr=1e-3, precision="fp32", seed=0), "student_alone", small_loaders(room), folder/"run", quiet=True)
+    learn = train_role(Recipe("tam_resnet18", "tam_resnet18", student_epochs=3, lr=1e-3, precision="fp32", seed=0), "student_alone", small_loaders(room), folder/"run", quiet=True)
     return read_json(folder/"run"/"config.json")["weights_sha256"], read_json(folder/"run"/"config.json")["model"]
 
 def bank_job(folder, room):
@@ -332,42 +333,47 @@ def make_room(d):
     for i in range(24): shutil.copy(some[i%len(some)], room/"many"/f"{i:02} {some[i%len(some)].name}")
     return room
 
-def stops(count, which, how=signal.SIGKILL, seed=0, say=lambda row: None):
+class Room:
+    "A folder with what the jobs need, and what each gives if it is left alone, and how long that takes"
+    def __enter__(self):
+        self.tmp,self.alone = tempfile.TemporaryDirectory(prefix="soccerkd-"),{}
+        self.path = make_room(self.tmp.name)
+        return self
+    def __exit__(self, *args): self.tmp.cleanup()
+    def undisturbed(self, job):
+        if job not in self.alone: self.alone[job] = (p := Program(job, self.path/f"{job} alone", self.path)).result(),p.seconds
+        return self.alone[job]
+
+def stops(room, count, which, how=signal.SIGKILL, seed=0, say=lambda row: None):
     "Stop jobs at random moments, let the same call go on, and compare with one that was left alone"
-    rows,alone = [],{}
-    with tempfile.TemporaryDirectory(prefix="soccerkd-") as d:
-        room = make_room(d)
-        for k in range(count):
-            job,rng = which[k%len(which)],rng_for("stop", seed, k, int(how))
-            if job not in alone: alone[job] = (p := Program(job, room/f"{job} alone", room)).result(),p.seconds
-            want,took = alone[job]
-            at,folder = float(rng.uniform(.05, .95))*took,room/f"{job} {k}"
-            for _ in range(4): # A machine that is less busy than before ends sooner
-                p = Program(job, folder, room)
-                p.p.join(at)
-                left,code = None if p.p.exitcode is None else "it had ended",p.stop(how)
-                if left is None: break
-                at = at/2; shutil.rmtree(folder, ignore_errors=True)
-            files = sum(f.is_file() for f in folder.rglob("*")) if folder.exists() else 0
-            again = Program(job, folder, room)
-            got = again.result()
-            rows.append(dict(job=job, how=signal.Signals(how).name, at=round(at, 2), of=round(took, 2), ended=code, files=files, resumed=round(again.seconds, 2), same=got==want and not isinstance(got, str), note=left or (got if isinstance(got, str) else "")))
-            say(rows[-1])
-            shutil.rmtree(folder, ignore_errors=True)
+    rows = []
+    for k in range(count):
+        job,rng = which[k%len(which)],rng_for("stop", seed, k, int(how))
+        want,took = room.undisturbed(job)
+        at,folder = float(rng.uniform(.05, .95))*took,room.path/f"{job} {k} {int(how)}"
+        for _ in range(4): # A machine that is less busy than before ends sooner
+            p = Program(job, folder, room.path)
+            p.p.join(at)
+            left,code = None if p.p.exitcode is None else "it had ended",p.stop(how)
+            if left is None: break
+            at = at/2; shutil.rmtree(folder, ignore_errors=True)
+        files = sum(f.is_file() for f in folder.rglob("*")) if folder.exists() else 0
+        again = Program(job, folder, room.path)
+        got = again.result()
+        rows.append(dict(job=job, how=signal.Signals(how).name, at=round(at, 2), of=round(took, 2), ended=code, files=files, resumed=round(again.seconds, 2), same=got==want and not isinstance(got, str), note=left or (got if isinstance(got, str) else "")))
+        say(rows[-1])
+        shutil.rmtree(folder, ignore_errors=True)
     return rows
 
-def pairs(which, say=lambda row: None):
+def pairs(room, which, say=lambda row: None):
     "Two processes do the same job in one folder at once"
     rows = []
-    with tempfile.TemporaryDirectory(prefix="soccerkd-") as d:
-        room = make_room(d)
-        for job in which:
-            want = Program(job, room/f"{job} alone", room).result()
-            two = [Program(job, room/f"{job} two", room) for _ in range(2)]
-            got = [p.result() for p in two]
-            second = [o for o in got if isinstance(o, str) and "is being written by another process" in o] # One works, the other is told
-            rows.append(dict(job=job, same=len(second)<2 and all(o==want and not isinstance(o, str) or o in second for o in got), note="; ".join(o for o in got if isinstance(o, str))))
-            say(rows[-1])
+    for job in which:
+        want = room.undisturbed(job)[0]
+        got = [p.result() for p in [Program(job, room.path/f"{job} two", room.path) for _ in range(2)]]
+        second = [o for o in got if isinstance(o, str) and "is being written by another process" in o] # One works, the other is told
+        rows.append(dict(job=job, same=len(second)<2 and all(o==want and not isinstance(o, str) or o in second for o in got), note="; ".join(o for o in got if isinstance(o, str)).replace(f"{room.path}/", "")))
+        say(rows[-1])
     return rows
 
 def resident(): return int(Path("/proc/self/statm").read_text().split()[1])*os.sysconf("SC_PAGE_SIZE")/2**20
@@ -386,7 +392,7 @@ def main():
     p.add_argument("--mutations", type=int, default=0, help="damaged files")
     p.add_argument("--kills", type=int, default=0, help="kill -9 at random moments")
     p.add_argument("--interrupts", type=int, default=0, help="Ctrl-C at random moments")
-    p.add_argument("--pairs", action="store_true", help="two processes in one folder")
+    p.add_argument("--pairs", nargs="?", const=",".join(jobs), help="two processes in one folder; all jobs, or those named")
     p.add_argument("--jobs", help="which jobs to stop, separated by commas: "+", ".join(jobs))
     p.add_argument("--cheap", action="store_true", help="damage only files that are read in no time")
     p.add_argument("--cycles", type=int, default=0, help="open, read, close")
@@ -402,9 +408,11 @@ def main():
         found["mutations"] = dict(seed=a.seed, count=len(rows), rows=rows)
         for k,n in sorted(Counter((r["kind"], outcome(r)) for r in rows).items()): print(f"{n:5}  {k[0]}: {k[1]}")
     def tell(row): print(row, flush=True)
-    if a.kills: found["kills"] = stops(a.kills, chosen or killed, signal.SIGKILL, a.seed, tell)
-    if a.interrupts: found["interrupts"] = stops(a.interrupts, chosen or interrupted, signal.SIGINT, a.seed, tell)
-    if a.pairs: found["pairs"] = pairs(chosen or list(jobs), tell)
+    if a.kills or a.interrupts or a.pairs:
+        with Room() as room:
+            if a.kills: found["kills"] = stops(room, a.kills, chosen or killed, signal.SIGKILL, a.seed, tell)
+            if a.interrupts: found["interrupts"] = stops(room, a.interrupts, chosen or interrupted, signal.SIGINT, a.seed, tell)
+            if a.pairs: found["pairs"] = pairs(room, a.pairs.split(","), tell)
     if a.cycles: found["cycles"] = cycles(a.cycles); tell(found["cycles"])
     if a.out:
         kept = read_json(a.out) if Path(a.out).exists() else {}
