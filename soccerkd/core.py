@@ -4,17 +4,17 @@
 
 # %% ../nbs/00_core.ipynb #5c84483b
 from __future__ import annotations
-import hashlib, json, os, platform, random, sys, time
-from contextlib import contextmanager
+import errno, hashlib, json, os, platform, random, sys, time
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 import numpy as np
 from fastprogress.fastprogress import ConsoleProgressBar, progress_bar
 
 # %% auto #0
-__all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'atomic_path', 'write_json', 'read_json', 'file_sha256',
-           'track', 'process_number', 'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16', 'pick_precision',
-           'versions', 'cpu_name', 'machine_info']
+__all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'disk_errors', 'atomic_path', 'write_json', 'read_json',
+           'file_sha256', 'track', 'process_number', 'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16',
+           'pick_precision', 'versions', 'cpu_name', 'machine_info']
 
 # %% ../nbs/00_core.ipynb #745a5fc9
 class SoccerKDError(ValueError):
@@ -27,6 +27,7 @@ class SoccerKDError(ValueError):
     ):
         "The sentence from its three parts"
         return cls(f"{what}: {fault}; {remedy}")
+    def __str__(self): return super().__str__().rpartition("\n\t")[2] # fastai writes the name of a callback in front
 
 # %% ../nbs/00_core.ipynb #55a62575
 def seed_for(
@@ -51,6 +52,26 @@ def seed_everything(
     s = seed_for("global", seed)
     random.seed(s); np.random.seed(s); torch.manual_seed(s)
 
+# %% ../nbs/00_core.ipynb #c313ea5d
+_refusals = {getattr(errno, o) for o in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO", "EISDIR", "ENOTDIR", "EEXIST", "ENAMETOOLONG") if hasattr(errno, o)}
+def _refusal(e, folder):
+    "What the disk says in an error of any library; empty if the error is about something else"
+    file,said = getattr(e, "filename", None),str(e)
+    if getattr(e, "errno", None) in _refusals: return (getattr(e, "strerror", None) or said) if file is None or str(file).startswith(str(folder)) or str(folder).startswith(str(file)) else ""
+    if no := next((o for o in _refusals if f"os error {o})" in said), None): return os.strerror(no) # safetensors
+    return "it takes no more" if isinstance(e, RuntimeError) and ("file write failed" in said or "failed writing file" in said or "unexpected pos" in said) else "" # PyTorch
+
+# %% ../nbs/00_core.ipynb #01b342b5
+@contextmanager
+def disk_errors(
+    path, # What is written in the block: a file or a folder
+):
+    "A disk that refuses is one `SoccerKDError`"
+    try: yield
+    except Exception as e:
+        if why := _refusal(e, Path(path).parent): raise SoccerKDError.of(path, f"can't be written ({why})", "make room or give another place; what is finished is kept") from e
+        raise
+
 # %% ../nbs/00_core.ipynb #5ee56bc5
 @contextmanager
 def atomic_path(
@@ -58,12 +79,14 @@ def atomic_path(
 ):
     "A temporary path in the same folder; renamed to `path` if the block ends well, deleted if it does not"
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tmp = path.with_name(f".{path.stem}.{os.getpid()}-{time.monotonic_ns()}{path.suffix}") # The suffix stays: encoders choose by it
     try:
-        yield tmp
-        os.replace(tmp, path)
-    finally: tmp.unlink(missing_ok=True)
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield tmp
+            os.replace(tmp, path)
+    finally:
+        with suppress(OSError): tmp.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #b8921c75
 def write_json(

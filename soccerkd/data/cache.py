@@ -91,7 +91,7 @@ class _Blocks(Dataset):
             got.setdefault(tuple(frames.shape), []).append((mark, frames, times)) # Of one shape, but for `whole`
         try:
             for rows in got.values(): _write(self.path, self.of, rows)
-        except OSError as e: return bad,f"can't be written ({e.strerror or e})"
+        except (SoccerKDError, OSError) as e: return bad,f"can't be written ({getattr(e.__cause__ or e, 'strerror', None) or e})"
         return bad,""
 
 def _write(path, of, rows):

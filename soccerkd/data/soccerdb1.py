@@ -143,10 +143,11 @@ def load_split(
     "The clips as a written split divides them"
     path = Path(path)
     if not path.exists(): raise SoccerKDError.of(path, "does not exist", "write it with save_split")
-    table = pd.read_csv(path, comment="#")
+    table = read_table(path, ("split", "id", "group"), comment="#")
     if split_hash(table)!=path.read_text(encoding="utf-8").split("\n")[0].removeprefix("# split ").strip():
         raise SoccerKDError.of(path, "was changed after it was written", "make the split again, or write it with save_split")
-    known = {c.id:c for c in clips}
+    known,ids = {c.id:c for c in clips},set(table.id)
+    if two := [c.id for c in clips if c.id in ids and str(c.path)!=str(known[c.id].path)]: raise SoccerKDError.of(two[0], "is the name of two clips, so that the split can't tell them apart", "rename one of the files")
     if gone := sorted(set(table.id)-set(known)): raise SoccerKDError.of(path, f"names {len(gone)} clips that are not here, such as {gone[0]}", "give the clips it was made for")
     return {k:[replace(known[r["id"]], group=str(r["group"])) for r in v.to_dict("records")] for k,v in table.groupby("split", sort=False)}
 

@@ -4,7 +4,7 @@
 
 # %% ../../nbs/02_data/04_splits.ipynb #b99ba249
 from __future__ import annotations
-import hashlib
+import hashlib, os
 from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
@@ -15,9 +15,9 @@ from ..video.reader import open_video
 from ..video.scan import video_suffixes
 
 # %% auto #0
-__all__ = ['image_suffixes', 'Clip', 'is_clip', 'class_folders', 'clip_groups', 'clips_from_folder', 'clips_from_df', 'find_file',
-           'frame_span', 'clips_from_labels_csv', 'grouped_split', 'check_leak', 'split_table', 'split_hash',
-           'clip_mark', 'content_hash', 'split_clips', 'write_split', 'read_split']
+__all__ = ['image_suffixes', 'Clip', 'is_clip', 'class_folders', 'read_table', 'clip_groups', 'clips_from_folder', 'one_label',
+           'clips_from_df', 'find_file', 'frame_span', 'clips_from_labels_csv', 'grouped_split', 'check_leak',
+           'split_table', 'split_hash', 'clip_mark', 'content_hash', 'split_clips', 'write_split', 'read_split']
 
 # %% ../../nbs/02_data/04_splits.ipynb #85d1e3f5
 @dataclass(frozen=True, eq=False)
@@ -60,15 +60,31 @@ def class_folders(
     if not res: raise SoccerKDError.of(path, "has no folder with videos in it", "put the clips into one folder per class, such as kick/0001.mp4")
     return res
 
+# %% ../../nbs/02_data/04_splits.ipynb #102d911d
+def read_table(
+    csv, # File
+    columns=(), # That it must have
+    **kwargs, # For `pandas.read_csv`
+)->pd.DataFrame:
+    "A table from a CSV file, or one sentence why there is none"
+    name = ",".join(columns) or "file,label"
+    try: df = pd.read_csv(csv, **kwargs)
+    except FileNotFoundError: raise SoccerKDError.of(csv, "does not exist", f"give a table with the columns {name}") from None
+    except (ValueError, OSError) as e: # Not text, no columns, rows of different lengths
+        raise SoccerKDError.of(csv, f"is no table ({str(e).strip().splitlines()[0][:80]})", f"save it as CSV in UTF-8, with the columns {name}") from None
+    if missing := [o for o in columns if o not in df.columns]:
+        raise SoccerKDError.of(csv, f"lacks the column{'s'*(len(missing)>1)} {', '.join(missing)}", f"name its columns {name} (it has {', '.join(map(str, df.columns))[:80]})")
+    return df
+
 # %% ../../nbs/02_data/04_splits.ipynb #76533ea1
 def clip_groups(
     path, # Folder of clips
-)->dict[Path,str]: # File to group, empty if nothing is known
+)->dict[str,str]: # Real path of a file to its group, empty if nothing is known
     "Groups from a `clips.csv` in `path` or the folder above"
     for base in (Path(path), Path(path).parent):
         if (base/"clips.csv").exists():
-            df = pd.read_csv(base/"clips.csv", dtype=str)
-            if {"file", "group"} <= set(df.columns): return {(base/f).resolve():g for f,g in zip(df.file, df.group)}
+            df = read_table(base/"clips.csv", dtype=str)
+            if {"file", "group"} <= set(df.columns): return {os.path.realpath(base/f):g for f,g in zip(df.file, df.group) if isinstance(f, str) and isinstance(g, str)}
     return {}
 
 # %% ../../nbs/02_data/04_splits.ipynb #e2c47264
@@ -77,8 +93,26 @@ def clips_from_folder(
 )->list[Clip]: # In the order of class and name
     "One clip per video or frame folder, labelled by the folder it lies in"
     groups = clip_groups(path)
-    return [Clip(f, label=c.name, group=groups.get(f.resolve(), f"{Path(path).name}/{c.name}/{f.stem}"))
+    return [Clip(f, label=c.name, group=groups.get(os.path.realpath(f), f"{Path(path).name}/{c.name}/{f.stem}"))
         for c in class_folders(path) for f in sorted(c.iterdir()) if is_clip(f)]
+
+# %% ../../nbs/02_data/04_splits.ipynb #5b882bd0
+def one_label(
+    clips:list[Clip], # From a table
+    table, # Its name, for the error
+)->list[Clip]: # The same
+    "Refuse a stretch that has two labels"
+    seen = {}
+    for c in clips:
+        if seen.setdefault(c.key, c.label)!=c.label: raise SoccerKDError.of(table, f"{c.id} stands in it twice, as {seen[c.key]} and as {c.label}", "leave one of the rows out")
+    return clips
+
+def _text(r, k):
+    "What a row says, if it says anything"
+    if pd.isna(r[k]): raise SoccerKDError.of(r["file"], f"has no {k} in the table", "fill it in, or leave that row out")
+    return str(r[k])
+
+def _group(r): return str(r["file"] if pd.isna(r.get("group", np.nan)) or r["group"]=="" else r["group"])
 
 # %% ../../nbs/02_data/04_splits.ipynb #ccd2d517
 def clips_from_df(
@@ -88,11 +122,13 @@ def clips_from_df(
     "One clip per row"
     if missing := {"file", "label"} - set(df.columns):
         raise SoccerKDError.of("the table", f"lacks the column {', '.join(sorted(missing))}", f"name its columns file, label, start, end, group (it has {', '.join(map(str, df.columns))})")
-    def num(r, k, default): return default if pd.isna(r.get(k, np.nan)) else float(r[k])
+    def num(r, k, default):
+        try: return default if pd.isna(r.get(k, np.nan)) else float(r[k])
+        except (TypeError, ValueError): raise SoccerKDError.of(r["file"], f"has the {k} {r[k]!r}, which is no number", "give seconds") from None
     rows = df.to_dict("records")
     bad = [r for r in rows if num(r, "end", np.inf) <= num(r, "start", 0.)]
     if bad: raise SoccerKDError.of(bad[0]["file"], f"ends at {bad[0]['end']}, not after its start {bad[0].get('start', 0)}", "correct that row of the table")
-    return [Clip(Path(path)/r["file"], num(r, "start", 0.), num(r, "end", None), str(r["label"]), str(r.get("group") or r["file"])) for r in rows]
+    return one_label([Clip(Path(path)/str(r["file"]), num(r, "start", 0.), num(r, "end", None), _text(r, "label"), _group(r)) for r in rows], "the table")
 
 # %% ../../nbs/02_data/04_splits.ipynb #23cb6e83
 def find_file(
@@ -124,24 +160,22 @@ def clips_from_labels_csv(
 )->list[Clip]:
     "Labelled segments of videos, as annotation tools write them"
     csv = Path(csv)
-    if not csv.exists(): raise SoccerKDError.of(csv, "does not exist", "give a table with the columns file,start,end,label,group")
-    df = pd.read_csv(csv)
-    if missing := {"file", "start", "end", "label"} - set(df.columns):
-        raise SoccerKDError.of(csv, f"lacks the column {', '.join(sorted(missing))}", "name its columns file,start,end,label,group")
+    df = read_table(csv, ("file", "start", "end", "label"))
+    if groups is not None and "group" not in df.columns: raise SoccerKDError.of(csv, "lacks the column group", "add it, or leave out groups=")
     if labels is not None: df = df[df.label.isin(list(labels))]
     if groups is not None: df = df[df.group.isin(list(groups))]
     spans = {}
-    for name in df.file.unique():
+    for name in map(str, df.file.unique()):
         path = find_file(name, csv)
         with open_video(path, backend="pyav") as v: spans[name] = path,list(v.times),v.fps # Only the times: no need to choose a decoder
-    return [_segment(r, *spans[r["file"]], csv) for r in df.to_dict("records")]
+    return one_label([_segment(r, *spans[str(r["file"])], csv) for r in df.to_dict("records")], csv)
 
 # %% ../../nbs/02_data/04_splits.ipynb #813cfc9f
 def _segment(r:dict, path:Path, times:list, fps:float, csv:Path)->Clip:
     "The clip of one row, or which row is wrong"
     try: start,end = frame_span(times, int(r["start"]), int(r["end"]), fps)
     except ValueError as e: raise SoccerKDError.of(csv, f"{r['file']}: {e}", "correct that row") from None
-    return Clip(path, start, end, str(r["label"]), str(r.get("group") or r["file"]))
+    return Clip(path, start, end, _text(r, "label"), _group(r))
 
 # %% ../../nbs/02_data/04_splits.ipynb #c9b9b164
 def grouped_split(

@@ -7,15 +7,16 @@ __all__ = ['CLASSES', 'SPEEDS', 'SPLITS', 'Play', 'make_play', 'make_scene', 'tr
            'split_counts', 'plan_clips', 'render_clip', 'render_clips', 'make_clips']
 
 # %% ../../nbs/02_data/03_world.ipynb #b8e0364f
-import csv, os, signal
+import csv, os, signal, time
 from dataclasses import dataclass
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from importlib import import_module
 from math import ceil
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 import numpy as np
 from ..core import *
 from .pitch import *
@@ -320,9 +321,21 @@ def render_clips(
 )->list[dict]: # Finished rows
     "What one process does at a time"
     return [render_clip(r, root, **kw) for r in rows]
-def _quiet(): signal.signal(signal.SIGINT, signal.SIG_IGN) # The parent decides what an interrupt means
+def _quiet():
+    signal.signal(signal.SIGINT, signal.SIG_IGN) # The parent decides what an interrupt means
+    def leave(): parent_process().join(); os._exit(1)
+    Thread(target=leave, daemon=True).start() # Nobody renders for a parent that was killed
 
 # %% ../../nbs/02_data/03_world.ipynb #f6442b14
+def _at_work(
+    tmp:Path, # File of `atomic_path`, whose name has the number of its process
+)->bool:
+    "Whether another process may still be writing this file"
+    pid,since = tmp.name.split('.')[-2].split('-')[0],time.time()-600
+    try: return tmp.stat().st_mtime>since and pid.isdigit() and int(pid)!=os.getpid() and (os.kill(int(pid), 0) or True)
+    except PermissionError: return True # It lives, and is somebody else's
+    except (FileNotFoundError, ProcessLookupError): return False
+
 def _check_folder(
     root:Path, # Folder of the set
     config:dict, # What is asked for
@@ -336,7 +349,8 @@ def _check_folder(
     elif any((root/s).exists() for s in SPLITS):
         raise SoccerKDError.of(root, 'holds folders that make_clips did not make', 'give an empty or a new folder')
     else: write_json(file, config)
-    for tmp in root.glob('*/*/.*'): tmp.unlink(missing_ok=True) # Left by a killed run
+    for tmp in root.glob('*/*/.*'):
+        if not _at_work(tmp): tmp.unlink(missing_ok=True) # Left by a killed run
 
 # %% ../../nbs/02_data/03_world.ipynb #dd26e6a3
 def _write_table(
@@ -404,7 +418,7 @@ def make_clips(
     _check_args(dict(per_class=per_class, classes=classes, splits=splits, per_match=per_match, **film))
     if none: classes = (*classes, 'none')
     config = dict(world=2, per_class=per_class, seed=seed, splits=list(splits), classes=list(classes), per_match=per_match, **film)
-    root.mkdir(parents=True, exist_ok=True)
+    with disk_errors(root/'clips.csv'): root.mkdir(parents=True, exist_ok=True)
     _check_folder(root, config)
     plan,done = plan_clips(per_class, seed, splits, tuple(classes), per_match),{}
     todo = sum(not (root/r['file']).exists() for r in plan)

@@ -37,8 +37,10 @@ def scan(
 ):
     "Open every video: codec, frames, rate, which decoder takes it, or what is wrong"
     from soccerkd.video.scan import scan_videos
-    df = scan_videos(names(path))
-    if csv: df.to_csv(csv, index=False)
+    from soccerkd.core import atomic_path
+    df = scan_videos(names(path), keep=csv and f"{csv}.part")
+    if csv:
+        with atomic_path(csv) as tmp: df.to_csv(tmp, index=False)
     if json: return df.to_dict("records")
     print(df.to_string(index=False))
     print(f"{int(df.ok.sum())} of {len(df)} can be read")

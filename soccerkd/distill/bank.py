@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from fastai.learner import Learner
 from fastcore.all import delegates, patch
-from ..core import SoccerKDError, track
+from ..core import SoccerKDError, disk_errors, track
 from ..data.clips import *
 from ..data.splits import *
 from ..data.transforms import *
@@ -23,7 +23,7 @@ from ..models.clipnet import ClipNet
 from ..models.teachers import SeenAs, require
 
 # %% auto #0
-__all__ = ['head_only', 'teacher_mark', 'backbone_mark', 'preprocessing', 'view_seeds', 'TeacherBank', 'pack', 'unpack',
+__all__ = ['head_only', 'teacher_mark', 'backbone_mark', 'preprocessing', 'view_seeds', 'TeacherBank', 'pack', 'unpack', 'locked',
            'ask_teacher', 'check_replay']
 
 # %% ../../nbs/04_distill/08_bank.ipynb #0b795469
@@ -249,8 +249,8 @@ def _probe(dls, teacher, what, split, views):
 def _begin(path, settings):
     "An empty store, made aside and moved into its place, so that of two who begin one wins"
     zarr = require("zarr", "bank")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as tmp:
+    with disk_errors(path): path.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as tmp:
         g = zarr.open_group(f"{tmp}/bank", mode="w")
         g.create_array("clips", shape=(0,16), chunks=(4096,16), dtype="uint8")
         g.create_array("seeds", shape=(0,settings["views"]), chunks=(4096,settings["views"]), dtype="int64")
@@ -261,8 +261,11 @@ def _begin(path, settings):
 
 # %% ../../nbs/04_distill/08_bank.ipynb #5cd602df
 @contextmanager
-def _locked(path, seconds=60):
-    "One at a time"
+def locked(
+    path, # Folder that is written to
+    seconds=60, # Untouched for so long, a lock counts as left behind by a process that died
+):
+    "One process at a time, on one machine or on several"
     lock,mine = Path(path)/".lock",uuid4().hex
     before,since,done = None,time.monotonic(),threading.Event()
     while not _take(lock, mine):
@@ -280,7 +283,9 @@ def _take(lock, mine):
     "Write a lock that nobody else has"
     try: f = os.open(lock, os.O_CREAT|os.O_EXCL|os.O_WRONLY)
     except FileExistsError: return False
-    with os.fdopen(f, "w") as f: f.write(mine)
+    try:
+        with os.fdopen(f, "w") as f: f.write(mine)
+    except OSError: lock.unlink(missing_ok=True); raise # The disk is full
     return True
 
 def _seen(lock):
@@ -319,7 +324,7 @@ def add_marks(self:TeacherBank,
     self.__init__(self.path, self.mode) # Others may have added some
     if (self.find(marks)>=0).all(): self._arrays(); return 0
     self._may_write()
-    with _locked(self.path):
+    with locked(self.path):
         self.__init__(self.path, self.mode)
         new = marks[self.find(marks)<0].tolist()
         n,arrays = len(self)+len(new),self._arrays()
@@ -456,10 +461,11 @@ def keep(self:TeacherBank,
     "Write some answers down"
     if answers.isnan().any(): raise SoccerKDError.of("the teacher", "answers NaN, which stands for what is missing", "see what is wrong with it")
     kept = pack(answers, self.settings["dtype"], self.settings["top_k"], self.what)
-    self._arrays()
-    with _locked(self.path):
-        for k,v in kept.items(): self.store[k].oindex[rows] = v
-        self.store["answered"].oindex[rows] = 1 # Last
+    with disk_errors(self.path/"zarr.json"):
+        self._arrays()
+        with locked(self.path):
+            for k,v in kept.items(): self.store[k].oindex[rows] = v
+            self.store["answered"].oindex[rows] = 1 # Last
 
 # %% ../../nbs/04_distill/08_bank.ipynb #a354559e
 @patch

@@ -28,7 +28,8 @@ from ..models.jointnet import refuse_random_backbone
 from ..models.zoo import create_model, freeze_backbone, model_groups
 
 # %% auto #0
-__all__ = ['adamw', 'LossScale', 'WarmUp', 'SmoothLoss', 'LateRecorder', 'teacher_learner', 'distill_learner', 'partial_mean']
+__all__ = ['adamw', 'LossScale', 'WarmUp', 'SmoothLoss', 'LateRecorder', 'out_of_memory', 'ClipLearner', 'teacher_learner',
+           'distill_learner', 'partial_mean']
 
 # %% ../../nbs/04_distill/02_learner.ipynb #72950d80
 class LossScale(MixedPrecision):
@@ -91,12 +92,58 @@ class LateRecorder(Recorder):
     def __init__(self, beta=.98, **kwargs):
         super().__init__(beta=beta, **kwargs)
         self.smooth_loss = SmoothLoss(beta=beta)
+    def before_train(self):
+        super().before_train()
+        self.first = len(self.losses) # Of this epoch
+    def before_backward(self):
+        if self.learn.loss.device.type=="cpu": self.refuse_nan(self.learn.loss.detach().mean()[None], self.iter) # Where it costs nothing, before the step
     def after_train(self):
         self.losses[:] = [o.cpu() for o in self.losses]
+        if self.losses[self.first:]: self.refuse_nan(torch.stack(self.losses[self.first:]))
         super().after_train()
+
+# %% ../../nbs/04_distill/02_learner.ipynb #9dc40113
+@patch
+def refuse_nan(self:LateRecorder,
+    losses:torch.Tensor, # Of the epoch so far, or of one batch
+    first:int=0, # Number of its first batch
+):
+    "Stop at a loss that is no number"
+    bad = (~torch.isfinite(losses)).nonzero().flatten()
+    scaled = any(isinstance(o, LossScale) for o in self.learn.cbs) # Its steps are skipped one by one
+    if not len(bad) or any(type(o).__name__=="LRFinder" for o in self.learn.cbs) or (scaled and torch.isfinite(self.learn.loss.detach()).all()): return
+    at,lr = first+int(bad[0]),self.opt.hypers[-1]["lr"]
+    raise SoccerKDError.of(f"epoch {self.epoch+1} of {self.n_epoch}, batch {at+1} of {self.n_iter}", f"the loss is {float(losses[bad[0]])}",
+        f"lower the learning rate (it is {lr:.3g}), try precision='fp32', or look at the clips of that batch; a checkpoint of the epoch before is kept")
 
 # %% ../../nbs/04_distill/02_learner.ipynb #f6e1dde8
 adamw = partial(OptimWrapper, opt=torch.optim.AdamW, fused=True, betas=(.9,.99), eps=1e-5) # fastai's defaults
+
+# %% ../../nbs/04_distill/02_learner.ipynb #a59bc105
+def out_of_memory(
+    e:Exception, # Any error
+)->bool:
+    "Whether an error says that memory did not suffice, on a GPU or here"
+    return isinstance(e, (torch.OutOfMemoryError, MemoryError)) or isinstance(e, RuntimeError) and "can't allocate memory" in str(e)
+
+class ClipLearner(Learner):
+    "fastai's `Learner`, which says what to do when a batch does not fit into memory"
+    def one_batch(self, i, b):
+        try: return super().one_batch(i, b)
+        except (RuntimeError, MemoryError) as e:
+            if not out_of_memory(e): raise
+        raise self._too_large(b) # Outside, where the error no longer holds on to tensors
+
+# %% ../../nbs/04_distill/02_learner.ipynb #5fb53ab5
+@patch
+def _too_large(self:ClipLearner, b):
+    "The error of a batch that does not fit; what it left is let go"
+    for k in ("pred", "loss", "loss_grad", "xb", "yb"): setattr(self, k, None)
+    self.opt.zero_grad()
+    if self.dls.device.type=="cuda": torch.cuda.empty_cache()
+    shape = tuple(b[0].shape) if isinstance(b, (tuple, list)) and hasattr(b[0], "shape") else (1,)
+    fewer = f"use a smaller batch (bs={shape[0]//2}), " if shape[0]>1 else ""
+    return SoccerKDError.of(f"a batch of {shape[0]} clips ({' x '.join(map(str, shape[1:]))})", f"does not fit into the memory of {self.dls.device}", f"{fewer}checkpoint=True, fewer frames or a smaller size; a checkpoint of the epoch before is kept")
 
 # %% ../../nbs/04_distill/02_learner.ipynb #e40afd2f
 def teacher_learner(
@@ -123,7 +170,7 @@ def teacher_learner(
     if freeze not in (None, "backbone"): raise SoccerKDError.of(f"freeze={freeze!r}", "is not known", "use None or 'backbone'")
     if freeze: freeze_backbone(model)
     if made and freeze and weights is None: refuse_random_backbone(model)
-    learn = Learner(dls, model, loss_func=loss_func or CrossEntropyLossFlat(), metrics=metrics, wd=wd, opt_func=opt_func, cbs=cbs,
+    learn = ClipLearner(dls, model, loss_func=loss_func or CrossEntropyLossFlat(), metrics=metrics, wd=wd, opt_func=opt_func, cbs=cbs,
         splitter=model_groups if isinstance(model, ClipNet) else _one_group, train_bn=not freeze)
     learn.remove_cb(Recorder); learn.add_cb(LateRecorder())
     learn.record = dict(weights=str(weights) if weights else None, freeze=freeze, test_looks=0)

@@ -4,20 +4,22 @@
 
 # %% ../../nbs/04_distill/03_runs.ipynb #765c9bfb
 from __future__ import annotations
-import pickle, random, time
+import random, time
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastcore.all import L, patch
-from ..core import SoccerKDError, atomic_path, file_sha256, machine_info, process_number, read_json, write_json
+from ..core import SoccerKDError, atomic_path, file_sha256, machine_info, process_number, read_json, write_json, disk_errors
 from ..data.clips import ClipDataLoaders
 from ..data.splits import split_hash
+from .bank import locked
 from .callback import DistillCallback, history
 from .learner import teacher_learner
 from .machines import bare, gathered
@@ -91,6 +93,18 @@ def run_config(
     if kd := getattr(learn, "distill", None): res["distill"] = _distilled(kd)
     return dict(**res, **extra, machine=machine_info(), time=time.strftime("%Y-%m-%d %H:%M:%S"))
 
+# %% ../../nbs/04_distill/03_runs.ipynb #4c2ba7ed
+def _write_run(learn, path, extra):
+    "The files of a run; from the moment its weights are replaced until it has its config.json again, the folder is no run"
+    with atomic_path(path/"model.safetensors") as tmp:
+        sha = file_sha256(save_weights(learn.model, tmp))
+        (path/"config.json").unlink(missing_ok=True)
+    if getattr(learn, "recorder", None) and getattr(learn.recorder, "values", None) and len(history(learn)):
+        with atomic_path(path/"history.csv") as tmp: history(learn).to_csv(tmp)
+    if getattr(learn.dls, "table", None) is not None:
+        with atomic_path(path/"split.csv") as tmp: learn.dls.table.to_csv(tmp, index=False)
+    write_json(path/"config.json", run_config(learn, weights_sha256=sha, **extra))
+
 # %% ../../nbs/04_distill/03_runs.ipynb #694505fe
 def save_run(
     learn:Learner, # From `teacher_learner` or `distill_learner`
@@ -100,14 +114,18 @@ def save_run(
     "Write the run folder; config.json comes last, so a folder that has one is complete"
     path = Path(path)
     if process_number()[0]: learn.run_path = path; return path # Of several processes the first one writes
-    save_weights(learn.model, path/"model.safetensors")
-    if getattr(learn, "recorder", None) and getattr(learn.recorder, "values", None) and len(history(learn)):
-        with atomic_path(path/"history.csv") as tmp: history(learn).to_csv(tmp)
-    if getattr(learn.dls, "table", None) is not None:
-        with atomic_path(path/"split.csv") as tmp: learn.dls.table.to_csv(tmp, index=False)
-    write_json(path/"config.json", run_config(learn, weights_sha256=file_sha256(path/"model.safetensors"), **extra))
+    with disk_errors(path/"config.json"): path.mkdir(parents=True, exist_ok=True)
+    with disk_errors(path/"config.json"), locked(path, 20): _write_run(learn, path, extra) # One after the other, if two write here
     learn.run_path = path
     return path
+
+# %% ../../nbs/04_distill/03_runs.ipynb #9310c4f7
+def _run_of(path):
+    "What config.json says, if it is that of a run"
+    config = read_json(path/"config.json")
+    if lacks := [o for o in ("model", "precision", "data", "record", "weights_sha256") if o not in (config if isinstance(config, dict) else {})]:
+        raise SoccerKDError.of(path/"config.json", f"is not that of a run (it has no {lacks[0]})", "give the folder that `save_run` or `soccerkd demo` wrote")
+    return config
 
 # %% ../../nbs/04_distill/03_runs.ipynb #3896f176
 def load_run(
@@ -119,12 +137,13 @@ def load_run(
     path = Path(path)
     if not path.is_dir(): raise SoccerKDError.of(path, "is not a run folder", "give the folder that `save_run` or `soccerkd demo` wrote")
     if not (path/"config.json").exists() and (path/"student_kd").is_dir(): path = path/"student_kd" # The folder of a whole recipe
-    config = read_json(path/"config.json")
+    config = _run_of(path)
     file = path/"model.safetensors"
     if not file.exists(): raise SoccerKDError.of(path, "has no model.safetensors", "train it again")
     if file_sha256(file)!=config["weights_sha256"]: raise SoccerKDError.of(file, "is not the file that was saved (checksum differs)", "copy the run folder again")
     model = model_from_config(config["model"])
-    model.load_state_dict(load_file(file))
+    try: model.load_state_dict(load_file(file))
+    except (SafetensorError, RuntimeError) as e: raise SoccerKDError.of(file, f"holds other weights than config.json says ({str(e).splitlines()[0][:80]})", "train it again") from None
     learn = teacher_learner(dls or ClipDataLoaders.blank(config["data"], device), model, precision="fp32")
     model.precision = config["precision"] if config["precision"]!="fp16" or learn.dls.device.type=="cuda" else "fp32"
     learn.model.eval()
@@ -222,7 +241,7 @@ class Checkpoint(Callback):
         self.path,self.settings,self.kept = Path(path),settings,None
         if self.path.exists():
             try: kept = torch.load(self.path, map_location="cpu", weights_only=True)
-            except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as e:
+            except Exception as e: # A torn file, another one, or one that would run code
                 kept = {}
                 print(f"{path} can't be read ({type(e).__name__}); the training begins anew")
             if kept.get("settings")==settings and "epochs_done" in kept: self.kept = kept
@@ -259,5 +278,4 @@ def after_epoch(self:Checkpoint):
     if process_number()[0]: return
     state = dict(settings=self.settings, epochs_done=self.epoch+1, model=bare(self.learn.model).state_dict(), opt=_safe(self.learn.opt.state_dict()), generators=gens if len(gens)>1 else gens[0],
         callbacks={k:_safe(o.state_dict()) for k,o in _stateful(self.learn).items()}, values=[[float(v) for v in o] for o in self.recorder.values], smooth=[self.recorder.smooth_loss.count, float(self.recorder.smooth_loss.val)])
-    self.path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(self.path) as tmp: torch.save(state, tmp)

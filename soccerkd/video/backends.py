@@ -5,6 +5,7 @@
 # %% ../../nbs/01_video/05_backends.ipynb #f504de96
 from __future__ import annotations
 import os, re, weakref
+from collections import deque
 from itertools import count
 from pathlib import Path
 import av
@@ -110,14 +111,15 @@ class PyAVReader(VideoReader):
         threads:int=1, # Decoding threads
         **kw, # For `VideoReader`
     ):
-        self.index,self.threads,self._ctx = index,threads,None
+        self.index,self.threads,self._ctx,self._needs,self._sure = index,threads,None,None,[]
         super().__init__(index.path, index.times, index.fps, shown_size(index.height, index.width, resize), **kw)
     def _open(self):
         self._cursor,self._next,self._to_rgb,self._wanted = None,0,VideoReformatter(),None
         self._reopen()
     def _reopen(self):
         self._shut()
-        self._ctx = open_container(self.path, self.threads)
+        strict = self.index.stored is not None and self.index.codec!="h264" # Where frames are counted, all that were counted must come; of H.264 a failing packet would cost a whole frame, too
+        self._ctx = open_container(self.path, self.threads, strict)
         self._c,self._s = self._ctx.__enter__()
         self._fresh = True
     def _shut(self):
@@ -153,7 +155,7 @@ def _thinned(self:PyAVReader, packets):
 @patch
 def _spoiled(self:PyAVReader, n, frame, failed):
     if self.index.stored is None:
-        if frame.key_frame: failed.clear()
+        if frame.key_frame and not frame.is_corrupt: failed.clear()
         return bool(failed)
     bad = self.index.place([o for o in failed if o is not None])
     late = (self.threads or os.cpu_count())-1 # Several threads tell of an error some packets later
@@ -161,14 +163,32 @@ def _spoiled(self:PyAVReader, n, frame, failed):
 
 @patch
 def _numbered(self:PyAVReader, place):
-    pts,front,failed = self.index.pts,count(),[]
+    front,whole,held = count(),False,deque()
+    failed = self._sure if not place and self.index.stored is not None else [] # What fails from the front of the file always will
+    def good(): return ((n, o) for n,o in [held.popleft()] if not failed or not self._spoiled(n, o, failed))
     for frame in decoded(self._thinned(self._packets_from(place)), failed):
-        if self.index.stored is None: n = next(front)
-        else:
-            if frame.pts is None or (place and frame.is_corrupt): continue
-            n = int(np.searchsorted(pts, frame.pts))
-            if n==len(pts) or pts[n]!=frame.pts: continue
-        if not failed or not self._spoiled(n, frame, failed): yield n,frame
+        if frame.is_corrupt and (whole or frame.key_frame): failed.append(frame.pts)
+        whole = whole or frame.key_frame and not frame.is_corrupt
+        n = next(front) if self.index.stored is None else self._number(frame, place or whole or frame.key_frame)
+        if n>=0: held.append((n, frame))
+        while held and self._settled(held[0][0], frame): yield from good()
+    while held: yield from good()
+
+# %% ../../nbs/01_video/05_backends.ipynb #b817b17b
+@patch
+def _number(self:PyAVReader, frame, strict):
+    "Which frame of the index this is; -1 for one that is not to be given out"
+    pts = self.index.pts
+    if frame.pts is None or (frame.is_corrupt and strict): return -1
+    n = int(np.searchsorted(pts, frame.pts))
+    return n if n<len(pts) and pts[n]==frame.pts else -1
+
+@patch
+def _settled(self:PyAVReader, n, frame):
+    "Whether all that frame `n` may be predicted from came out before `frame`, or is `frame`"
+    if self.index.stored is None or self.index.codec!="h264" or frame.pts is None: return True
+    if self._needs is None: self._needs = np.maximum.accumulate(self.index.stored)[self.index.place(self.index.pts)]
+    return frame.pts>=self._needs[n]
 
 # %% ../../nbs/01_video/05_backends.ipynb #2ab3b5ef
 @patch
@@ -180,9 +200,11 @@ def _on_the_way(self:PyAVReader, f, place):
 # %% ../../nbs/01_video/05_backends.ipynb #77cc3ceb
 @patch
 def _frame(self:PyAVReader, f):
-    for earlier in (0, 0, 1, 4) if self._wanted else (0, 1, 4):
-        place = self.index.start_for(f, earlier)
-        if earlier or not self._on_the_way(f, place): self._cursor = self._numbered(place)
+    tried,self._sure[:] = set(),dict.fromkeys(self._sure)
+    for earlier in (0, 0, 1, 4) if not (self._sure and self._spoiled(f, None, self._sure)) else ():
+        place,how = self.index.start_for(f, earlier),bool(self._wanted)
+        if (place, how) in tried: continue
+        if not self._on_the_way(f, place): tried.add((place, how)); self._cursor = self._numbered(place)
         for n,frame in self._cursor:
             self._next = n+1
             if n==f: return frame

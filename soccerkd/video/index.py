@@ -98,6 +98,7 @@ def _cut_in(path):
 def open_container(
     path, # A video file
     threads:int=1, # Decoding threads of the video stream
+    strict:bool=False, # A packet with an error fails, instead of giving a frame that the decoder patched up
 ):
     "The container of a file and its video stream, closed on the way out"
     path = Path(path)
@@ -105,10 +106,10 @@ def open_container(
     try: c = av.open(str(path), metadata_errors="replace")
     except av.error.FFmpegError as e:
         raise SoccerKDError.of(path, _why_unreadable(path, e), "copy it again or make it anew") from None
-    with c: yield c, _video_stream(path, c, threads)
+    with c: yield c, _video_stream(path, c, threads, strict)
 
 # %% ../../nbs/01_video/03_index.ipynb #5f44a175
-def _video_stream(path, c, threads):
+def _video_stream(path, c, threads, strict):
     s = c.streams.best("video")
     if (s is None or s.codec_context is None) and _cut_in(path):
         raise SoccerKDError.of(path, f"is cut off inside its part `{_cut_in(path)}`", "copy it again or make it anew")
@@ -118,6 +119,7 @@ def _video_stream(path, c, threads):
     if s.codec_context is None: raise SoccerKDError.of(path, "has a video codec that this FFmpeg cannot decode", "convert it to H.264")
     s.codec_context.thread_count = threads
     s.codec_context.thread_type = "AUTO" if threads!=1 else "SLICE"
+    if strict: s.codec_context.options = {"err_detect": "explode"}
     return s
 
 # %% ../../nbs/01_video/03_index.ipynb #bb8b1430

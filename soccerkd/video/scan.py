@@ -4,7 +4,7 @@
 
 # %% ../../nbs/01_video/02_scan.ipynb #152e7aa2
 from __future__ import annotations
-import os
+import json, os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import pandas as pd
@@ -53,6 +53,34 @@ def _decode_whole(index):
     what = f"{len(missing)} of {len(index.pts)} frames are damaged, first {min(missing)} at {index.times[min(missing)]:.2f} s"
     raise SoccerKDError.of(index.path, what, "leave that part out or copy the file again")
 
+# %% ../../nbs/01_video/02_scan.ipynb #caf1f688
+class _Notes:
+    "Rows of a scan as they come"
+    def __init__(self, path, settings):
+        self.path,self.rows,first = path and Path(path),{},json.dumps(settings)
+        if not path: return
+        with disk_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+            for o in lines[1:] if lines[:1]==[first] else []:
+                try: row,mark = json.loads(o); self.rows[row["file"]] = row,mark
+                except ValueError: pass # The process was killed while it wrote this line
+            with atomic_path(self.path) as tmp: tmp.write_text("\n".join([first, *map(json.dumps, self.rows.values())])+"\n", encoding="utf-8")
+
+    def get(self, p):
+        row,mark = self.rows.get(str(p), (None, None))
+        return row if row and mark==_file_mark(p) else None
+
+    def add(self, p, row):
+        if self.path:
+            with disk_errors(self.path), open(self.path, "a", encoding="utf-8") as f: f.write(json.dumps([row, _file_mark(p)])+"\n")
+        return row
+
+def _file_mark(p):
+    "Changes when a file does; None if there is none"
+    try: st = os.stat(p); return [st.st_size, st.st_mtime_ns]
+    except OSError: return None
+
 # %% ../../nbs/01_video/02_scan.ipynb #032a596c
 scan_columns = ["file", "ok", "reason", "codec", "width", "height", "frames", "fps", "seconds", "rotation", "backend"]
 
@@ -62,14 +90,17 @@ def scan_videos(
     workers:int=0, # Files looked at side by side; 0 takes one after the other
     resize:int|None=None, # The `resize` that they will be opened with
     fps:float|None=None, # Pictures per second of folders of pictures
+    keep=None, # File for what is found, row by row: a scan that was interrupted goes on from it; gone when the scan is done
 )->pd.DataFrame: # One row per file
     "Look at every video: what it holds, who reads it, what is wrong with it"
     def row(p):
         try: return dict(file=str(p), ok=True, **_row(p, full, resize, fps))
         except SoccerKDError as e: return dict(file=str(p), ok=False, reason=str(e))
         except Exception as e: return dict(file=str(p), ok=False, reason=f"{p}: {type(e).__name__}: {e}")
-    files = find_videos(paths, fps)
+    files,notes = find_videos(paths, fps),_Notes(keep, dict(full=full, resize=resize, fps=fps))
+    def once(p): return notes.get(p) or notes.add(p, row(p))
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        try: rows = list(track(pool.map(row, files) if workers else map(row, files), total=len(files), desc="scan"))
+        try: rows = list(track(pool.map(once, files) if workers else map(once, files), total=len(files), desc="scan"))
         except BaseException: pool.shutdown(wait=False, cancel_futures=True); raise
+    if keep: Path(keep).unlink(missing_ok=True)
     return pd.DataFrame(rows, columns=scan_columns).astype({o: "Int64" for o in ("width", "height", "frames", "rotation")}|{"ok": bool})
