@@ -234,10 +234,14 @@ def _over(self:WindowStream): return self.grid.next>=self.grid.last and not self
 @patch
 def _exact(self:WindowStream, s, packets, head, frames, sought):
     "Windows by the times of the packets"
-    done,damage,idle = set(map(id, head)),Damage((self.threads or 4)-1),None
+    done,damage,idle,whole = set(map(id, head)),Damage((self.threads or 4)-1),None,not sought
     def take(frames):
+        nonlocal whole
         for f in frames:
-            if not (sought and f.is_corrupt): self._take(f, damage.spoils(f.pts))
+            whole = whole or not f.is_corrupt
+            if not whole: continue # After a jump the first pictures lack what they are predicted from
+            if f.is_corrupt: damage.seen(f.pts)
+            self._take(f, damage.spoils(f.pts))
     for p in self._schedule(packets):
         if p.size: damage.read(p)
         if id(p) in done: continue
@@ -278,7 +282,8 @@ def _all_frames(self:WindowStream, s, packets, frames, failed):
         nonlocal n,last,made_up,gap
         t = self._time(f.pts) if rising and f.pts is not None else n*self.step
         n,last = n+1,t if t>last else last+self.step
-        if f.key_frame: made_up = False
+        if f.is_corrupt: made_up = gap = True
+        elif f.key_frame: made_up = False
         res,gap = (f, last, made_up, gap),made_up
         return res
     yield from map(timed, frames)

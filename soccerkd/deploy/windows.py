@@ -186,21 +186,30 @@ class Settled:
 
 # %% ../../nbs/06_deploy/05a_windows.ipynb #b5e26435
 class Damage:
-    "Which frames can't be trusted after packets that could not be decoded"
+    "Which frames can't be trusted after packets that could not be decoded, or frames that the decoder calls damaged"
     def __init__(self,
         late:int=0, # Packets by which several threads report an error late
-    ): self.late,self.places,self.n,self.bad,self.good = late,OrderedDict(),0,None,None
+    ): self.late,self.places,self.keys,self.n,self.bad,self.good = late,OrderedDict(),deque(maxlen=32),0,None,None
     def read(self,
         p, # A packet
     ):
         "A packet goes to the decoder"
-        if self.bad is not None and self.good is None and p.is_keyframe and self.n>self.bad+self.late: self.good = self.n,p.pts
+        if p.is_keyframe:
+            self.keys.append((self.n, p.pts))
+            if self.bad is not None and self.good is None and self.n>self.bad+self.late: self.good = self.keys[-1]
         self.places[p.pts] = self.n
         self.n += 1
         if len(self.places)>300: self.places.popitem(last=False)
     def failed(self):
         "The decoder refused"
         self.bad,self.good = self.n-1-self.late if self.bad is None else self.bad,None
+    def seen(self,
+        pts:int, # Time stamp of a frame
+    ):
+        "The decoder gave a frame and called it damaged; what is predicted from it may be, too"
+        at = self.places.get(pts, self.n)
+        self.bad = at if self.bad is None else min(self.bad, at)
+        if not self.good or self.good[0]<=at: self.good = next((k for k in self.keys if k[0]>at), None)
     def spoils(self,
         pts:int, # Time stamp of a frame
     )->bool:
