@@ -5,7 +5,7 @@
 # %% ../../nbs/06_deploy/09_export.ipynb #b99699d0
 from __future__ import annotations
 import copy, hashlib, importlib, json, logging, time, warnings
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
@@ -81,11 +81,11 @@ def export_facts(
 # %% ../../nbs/06_deploy/09_export.ipynb #3e01c442
 @contextmanager
 def _hushed():
-    "The exporter's remarks about itself are left out"
+    "What the exporter says about itself is left out, with the graph that it prints when it fails"
     was = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally: logging.disable(was)
@@ -221,7 +221,7 @@ def int8_model(
     "The network in eight bits"
     onnx,q = require("onnx", "onnx"),importlib.import_module("onnxruntime.quantization")
     pre = importlib.import_module("onnxruntime.quantization.shape_inference").quant_pre_process
-    with _hushed(), redirect_stdout(StringIO()):
+    with _hushed():
         pre(str(source), str(folder/"plain.onnx"), skip_symbolic_shape=True)
         q.CalibrationDataReader.register(_Batches)
         q.quantize_static(str(folder/"plain.onnx"), str(folder/"int8.onnx"), _Batches(clips), quant_format=q.QuantFormat.QDQ, op_types_to_quantize=int8_ops, per_channel=True,
