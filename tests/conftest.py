@@ -1,5 +1,5 @@
 "What the tests share: the flags of the notebooks' cells, long runs that are kept, and a table of the slowest notebooks"
-import hashlib, os, shutil
+import ctypes, gc, hashlib, os, shutil, sys
 from collections import Counter
 from pathlib import Path
 import hypothesis, pytest
@@ -37,6 +37,20 @@ def pytest_terminal_summary(terminalreporter):
         for k,v in o.user_properties: secs[v] += o.duration*(k=="notebook")
     if secs: terminalreporter.section("slowest notebooks")
     for nm,s in secs.most_common(8): terminalreporter.write_line(f"{s:7.1f} s  {nm}")
+
+def give_back_memory():
+    "What a page freed goes back to the system, also if it called `keep_memory`, whose advice counts for the rest of a process"
+    gc.collect()
+    if not sys.platform.startswith("linux"): return
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "malloc_trim"): return # Another C library
+    for name,value in ((-4, 65536), (-1, 1<<17), (-2, 1<<17)): libc.mallopt(name, value) # mmap_max, trim_threshold and top_pad as they were
+    libc.malloc_trim(0)
+
+@pytest.fixture(scope="module", autouse=True)
+def memory():
+    yield
+    give_back_memory()
 
 def code_hash():
     "Changes whenever a line of the library does"

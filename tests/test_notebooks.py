@@ -9,7 +9,7 @@ from nbdev.config import get_config
 from nbdev.doclinks import nbglob
 from nbdev.process import NBProcessor
 from nbdev.test import nb_test_cells
-from conftest import root
+from conftest import give_back_memory, root
 from soccerkd.all import Learner
 
 cfg = get_config(root)
@@ -70,7 +70,7 @@ class Notebook:
             self.shell.run_cell("try:\n    import matplotlib.pyplot as plt; plt.close('all')\nexcept ImportError: pass")
             self.shell.reset(new_session=False); self.shell.close()
         self.shell = None
-        put_back()
+        put_back(); give_back_memory()
 
 def items():
     for fn in nbglob(cfg.nbs_path, as_path=True).sorted():
