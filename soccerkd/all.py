@@ -4,6 +4,7 @@ from fastai.vision.all import *
 from soccerkd.core import *
 from soccerkd.video.sampling import *
 from soccerkd.video.reader import *
+from soccerkd.video.files import *
 from soccerkd.video.scan import *
 from soccerkd.data.world import *
 from soccerkd.data.nothing import *

@@ -27,26 +27,8 @@ from ..video.reader import open_video
 from ..video.sampling import segment_times
 
 # %% auto #0
-__all__ = ['square', 'DecodeClip', 'decode_all', 'bytes_needed', 'balanced_order', 'ClipDL', 'is_synthetic', 'clip_tfms',
-           'ClipBlock', 'ClipDataLoaders']
-
-# %% ../../nbs/02_data/06_clips.ipynb #86a7ee93
-def square(
-    frames:torch.Tensor, # uint8 `[T,H,W,3]`
-    size:int, # Side of the result; the short side of `frames`
-    how:str="crop", # `crop` takes the middle, `pad` adds black so that the whole frame stays, `whole` leaves the shape as it is
-)->torch.Tensor: # uint8 `[T,size,size,3]`, or `frames` themselves for `whole`
-    "Frames of any shape as squares"
-    if how not in ("crop", "pad", "whole"): raise SoccerKDError.of(f"fit={how!r}", "is not known", "use 'crop', 'pad' or 'whole'")
-    t,h,w,_ = frames.shape
-    if h==w==size or how=="whole": return frames
-    if how=="crop":
-        y,x = max(h-size, 0)//2,max(w-size, 0)//2
-        return frames[:,y:y+size,x:x+size]
-    side = max(h, w)
-    res = frames.new_zeros(t, side, side, 3)
-    res[:,(side-h)//2:(side-h)//2+h,(side-w)//2:(side-w)//2+w] = frames
-    return torch.nn.functional.interpolate(res.permute(0,3,1,2), size=(size,size), mode="bilinear", antialias=True).permute(0,2,3,1)
+__all__ = ['DecodeClip', 'decode_all', 'bytes_needed', 'balanced_order', 'ClipDL', 'is_synthetic', 'clip_tfms', 'ClipBlock',
+           'ClipDataLoaders']
 
 # %% ../../nbs/02_data/06_clips.ipynb #3595eda3
 class DecodeClip(Transform):
@@ -78,7 +60,7 @@ def decode_clip(self:DecodeClip,
     if not isinstance(o.path, (str, Path)):
         fr = torch.as_tensor(o.path)
         idx = torch.linspace(.5/n, 1-.5/n, n).mul(len(fr)).long()
-        return square(_short_side(fr, self.size), self.size, self.fit)[idx], idx.float()
+        return square(short_side(fr, self.size), self.size, self.fit)[idx], idx.float()
     with open_video(o.path, backend=self.backend, resize=self.size, **({"fps":self.fps} if self.fps else {})) as v:
         end = v.times[-1]+1/v.fps if o.end is None else o.end
         times = segment_times(o.start, end, n)
@@ -93,14 +75,6 @@ def planes(self:DecodeClip,
     "What `decode_clip` gives, in the order of a batch"
     frames,times = self.decode_clip(o)
     return frames.permute(3,0,1,2).contiguous(),times
-
-# %% ../../nbs/02_data/06_clips.ipynb #fb73664e
-def _short_side(fr, size):
-    "Frames `[T,H,W,3]` resized so that the short side is `size`"
-    h,w = fr.shape[1:3]
-    if min(h, w)==size: return fr
-    to = [round(o*size/min(h, w)) for o in (h, w)]
-    return torch.nn.functional.interpolate(fr.permute(0,3,1,2), size=to, mode="bilinear", antialias=True).permute(0,2,3,1)
 
 # %% ../../nbs/02_data/06_clips.ipynb #1160a144
 def decode_all(

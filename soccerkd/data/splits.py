@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 from ..core import SoccerKDError, atomic_path, seed_for
 from ..video.reader import open_video
-from ..video.scan import video_suffixes
+from ..video.files import video_suffixes
 
 # %% auto #0
 __all__ = ['image_suffixes', 'Clip', 'is_clip', 'class_folders', 'read_table', 'clip_groups', 'clips_from_folder', 'one_label',

@@ -13,11 +13,12 @@ from torch import Tensor
 from fastai.torch_core import TensorBase
 from fastai.vision.augment import RandTransform
 from fasttransform import Transform, DisplayedTransform
+from ..core import SoccerKDError
 
 # %% auto #0
-__all__ = ['crop_places', 'TensorClip', 'plain', 'like', 'strip', 'show_strip', 'Sources', 'draw', 'take_frames', 'marked',
-           'TimeJitter', 'ClipToFloat', 'crop_boxes', 'affine_clip', 'RandomResizedCropClip', 'MultiScaleCropClip',
-           'ColourClip']
+__all__ = ['crop_places', 'TensorClip', 'plain', 'like', 'square', 'short_side', 'strip', 'show_strip', 'Sources', 'draw',
+           'take_frames', 'marked', 'TimeJitter', 'ClipToFloat', 'crop_boxes', 'affine_clip', 'RandomResizedCropClip',
+           'MultiScaleCropClip', 'ColourClip']
 
 # %% ../../nbs/02_data/05_transforms.ipynb #d3515c52
 class TensorClip(TensorBase):
@@ -45,6 +46,35 @@ def like(
     res.__dict__ = dict(vars(x)) # A copy: fastai lets tensors share theirs
     if times is not None: res.times = times
     return res
+
+# %% ../../nbs/02_data/05_transforms.ipynb #86a7ee93
+def square(
+    frames:torch.Tensor, # uint8 `[T,H,W,3]`
+    size:int, # Side of the result; the short side of `frames`
+    how:str="crop", # `crop` takes the middle, `pad` adds black so that the whole frame stays, `whole` leaves the shape as it is
+)->torch.Tensor: # uint8 `[T,size,size,3]`, or `frames` themselves for `whole`
+    "Frames of any shape as squares"
+    if how not in ("crop", "pad", "whole"): raise SoccerKDError.of(f"fit={how!r}", "is not known", "use 'crop', 'pad' or 'whole'")
+    t,h,w,_ = frames.shape
+    if h==w==size or how=="whole": return frames
+    if how=="crop":
+        y,x = max(h-size, 0)//2,max(w-size, 0)//2
+        return frames[:,y:y+size,x:x+size]
+    side = max(h, w)
+    res = frames.new_zeros(t, side, side, 3)
+    res[:,(side-h)//2:(side-h)//2+h,(side-w)//2:(side-w)//2+w] = frames
+    return torch.nn.functional.interpolate(res.permute(0,3,1,2), size=(size,size), mode="bilinear", antialias=True).permute(0,2,3,1)
+
+# %% ../../nbs/02_data/05_transforms.ipynb #fb73664e
+def short_side(
+    frames:torch.Tensor, # uint8 `[T,H,W,3]`
+    size:int, # Of the short side, in pixels
+)->torch.Tensor:
+    "Frames with another short side, resized"
+    h,w = frames.shape[1:3]
+    if min(h, w)==size: return frames
+    to = [round(o*size/min(h, w)) for o in (h, w)]
+    return torch.nn.functional.interpolate(frames.permute(0,3,1,2), size=to, mode="bilinear", antialias=True).permute(0,2,3,1)
 
 # %% ../../nbs/02_data/05_transforms.ipynb #3c11e48f
 def strip(

@@ -12,9 +12,10 @@ from fastcore.meta import delegates
 from ..core import SoccerKDError, track
 from .events import find_events
 from .predict import *
-from .predict import _suffixes, _promise
+from .predict import _promise
 from ..distill.ray_bank import start_ray
 from ..models.teachers import require
+from ..video.files import video_suffixes
 
 # %% auto #0
 __all__ = ['is_address', 'bulk_files', 'Watcher', 'predict_bulk']
@@ -48,7 +49,7 @@ def _in_bucket(address):
     info = place.get_file_info(top)
     if info.type==fs.FileType.NotFound: raise SoccerKDError.of(address, "does not exist", "check the address")
     files = [info] if info.is_file else place.get_file_info(fs.FileSelector(top, recursive=True))
-    paths = sorted(o.path for o in files if o.is_file and Path(o.path).suffix.lower() in _suffixes)
+    paths = sorted(o.path for o in files if o.is_file and Path(o.path).suffix.lower() in video_suffixes)
     return {address+o[len(top):]:(o[len(top):].lstrip("/") or Path(o).name)+".json" for o in paths}
 
 # %% ../../nbs/06_deploy/11_bulk.ipynb #3ae02d67

@@ -255,8 +255,8 @@ def bench(
     "Speed of reading, training, bank and student beside the other ways, as ratios"
     from soccerkd.deploy.bench import bench_text, run_bench
     found = run_bench(out, quick, device, names(only), folder)
-    if json: return found
-    print(bench_text(found))
+    if json and not found["failed"]: return found
+    if not json: print(bench_text(found))
     if found["failed"]: raise RuntimeError(f"{len(found['failed'])} comparisons failed; the rest is in {out}")
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #7d92a2bd

@@ -278,6 +278,7 @@ class OnnxModule(nn.Module):
     )->Tensor: # `[B,K]`
         return torch.from_numpy(self.net.logits(frames.numpy()))
 
+# %% ../../nbs/06_deploy/09_export.ipynb #35c0f0d0
 def export_forms(
     learn:Learner, # Network and clips
     folder, # For the files; those that are there are used
@@ -294,6 +295,7 @@ def export_forms(
         if isinstance(m, ClipNet): m.precision = "bf16"
     return {"PyTorch fp32":torch32, "PyTorch bf16":torch16, **{f"ONNX {k}":OnnxModule(OnnxClips(o, torch.get_num_threads())) for k,o in dict(fp32=full, int8=small).items()}}
 
+# %% ../../nbs/06_deploy/09_export.ipynb #b63a3ee2
 def _form_row(
     module:nn.Module, # One of `export_forms`
     frames:np.ndarray, # uint8 `[N,T,size,size,3]`

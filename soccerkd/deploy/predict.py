@@ -15,6 +15,7 @@ from ..core import SoccerKDError, read_json, file_sha256, track
 from .events import *
 from .stream import *
 from .windows import *
+from ..video.files import find_videos
 
 # %% auto #0
 __all__ = ['TorchClips', 'clip_length', 'load_predictor', 'video_id', 'WindowLog', 'box_views', 'Predictions', 'video_files',
@@ -316,8 +317,6 @@ def _made(log, facts, name, out, players, speed, find):
     return ev
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #e3b4b152
-_suffixes = {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"} # As in `video.scan`, which needs PyTorch
-
 class Predictions(dict):
     "Events by video; `bad` has a sentence for each video that can't be read"
     def __init__(self, *args, **kwargs): super().__init__(*args, **kwargs); self.bad = {}
@@ -331,9 +330,7 @@ def video_files(
     paths:list, # Files and folders
 )->dict[Path,Path]: # Each video, and its name for results: `may/a.mp4.json`, below the folder that all have in common
     "The videos in some folders"
-    files = []
-    for p in map(Path, paths): files += sorted(o for o in p.rglob("*") if o.suffix.lower() in _suffixes and o.is_file() and not o.name.startswith(".")) if p.is_dir() else [p]
-    files = list(dict.fromkeys(files))
+    files = list(dict.fromkeys(find_videos(paths)))
     if not files: raise SoccerKDError.of(", ".join(map(str, paths)) or "the list of videos", "holds no video", "give a file, or a folder of .mp4, .mkv, .mov, ...")
     top = os.path.commonpath([os.path.abspath(o.parent) for o in files])
     return {o:Path(os.path.relpath(os.path.abspath(o), top)+".json") for o in files}

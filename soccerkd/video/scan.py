@@ -10,29 +10,12 @@ from pathlib import Path
 import pandas as pd
 from ..core import *
 from .backends import PyAVReader
+from .files import *
 from .index import video_index
 from .reader import open_video
 
 # %% auto #0
-__all__ = ['video_suffixes', 'scan_columns', 'find_videos', 'scan_videos']
-
-# %% ../../nbs/01_video/02_scan.ipynb #4414656f
-video_suffixes = {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"}
-_picture_suffixes = {".jpg", ".jpeg", ".png"}
-
-def find_videos(
-    paths, # A file, a folder, or a list of them
-    fps:float|None=None, # Pictures per second of folders of pictures; without it they are left out
-)->list[Path]: # Sorted inside each folder
-    "Video files, and folders of pictures if `fps` is given"
-    paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    res = []
-    for p in map(Path, paths):
-        if not p.is_dir(): res.append(p); continue
-        inside = sorted(o for o in p.rglob("*") if not o.name.startswith("."))
-        res += [o for o in inside if o.suffix.lower() in video_suffixes and o.is_file()]
-        if fps: res += sorted({o.parent for o in inside if o.suffix.lower() in _picture_suffixes})
-    return res
+__all__ = ['scan_columns', 'scan_videos']
 
 # %% ../../nbs/01_video/02_scan.ipynb #c832b7ce
 def _row(path, full, resize, fps):
