@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 import hypothesis, pytest
 from filelock import FileLock
+from forks import Programs
 
 root = Path(__file__).resolve().parent.parent
 cache = root/".cache"
@@ -90,3 +91,10 @@ def script(monkeypatch):
     "Environment of a program that a test starts: a user's, not a test's"
     env = {k:v for k,v in os.environ.items() if k not in ("IN_TEST", "PYTHONPATH", "MPLBACKEND")}
     return dict(env=env, check=True, capture_output=True, text=True)
+
+@pytest.fixture(scope="session")
+def programs():
+    "Starts a user's programs, with the library imported already"
+    env = {k:v for k,v in os.environ.items() if k not in ("IN_TEST", "MPLBACKEND")}
+    yield (o := Programs(root, env))
+    o.close()

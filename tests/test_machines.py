@@ -9,11 +9,10 @@ scripts = Path(sysconfig.get_path("scripts"))
 def free_port():
     with socket.socket() as o: o.bind(("127.0.0.1", 0)); return o.getsockname()[1]
 
-def start(args, env, n=2):
+def start(programs, args, n=2):
     "The same program in `n` processes, as a launcher starts them"
     port = free_port()
-    def one(r): return subprocess.Popen([sys.executable, *map(str, args)], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**env, "OMP_NUM_THREADS":"1", "IN_TEST":"1", "PYTHONPATH":str(root), "RANK":str(r), "WORLD_SIZE":str(n), "MASTER_ADDR":"127.0.0.1", "MASTER_PORT":str(port)})
+    def one(r): return programs.start(*args, env={"IN_TEST":"1", "RANK":str(r), "WORLD_SIZE":str(n), "MASTER_ADDR":"127.0.0.1", "MASTER_PORT":str(port)})
     return [(p, *p.communicate(timeout=240)) for p in [one(r) for r in range(n)]]
 
 train = """
@@ -70,10 +69,10 @@ def clips(tmp_path_factory):
 
 def same(a, b, eps=1e-4): return max((x.double()-y.double()).abs().max().item() for x,y in zip(a.values(), b.values()))<eps
 
-def test_uneven_batches_and_features(clips, script):
+def test_uneven_batches_and_features(clips, programs):
     "With a last batch that doesn't divide, and a feature loss whose projection lies outside the network, two processes do what one does; interrupted and gone on with, too"
     import torch
-    two,again,one = (start([clips/"train.py", clips, case, bs], script["env"], n) for case,bs,n in (("whole", 4, 2), ("resumed", 4, 2), ("whole", 8, 1)))
+    two,again,one = (start(programs, [clips/"train.py", clips, case, bs], n) for case,bs,n in (("whole", 4, 2), ("resumed", 4, 2), ("whole", 8, 1)))
     for p,_,err in [*two, *again, *one]: assert not p.returncode, err
     def kept(name): return torch.load(clips/f"{name}.w", weights_only=True)
     a,b,c,d = map(kept, ("whole2-0", "whole2-1", "whole1-0", "resumed2-1"))
@@ -83,9 +82,9 @@ def test_uneven_batches_and_features(clips, script):
     names = {o.name for o in clips.iterdir()}
     assert {"whole2-0.csv", "run-whole2", "whole2.pt"}<=names and "whole2-1.csv" not in names # One of them writes
 
-def test_a_process_fails(clips, script):
+def test_a_process_fails(clips, programs):
     "The others end, with a sentence, instead of waiting"
-    res = start([clips/"train.py", clips, "fails", 4], script["env"])
+    res = start(programs, [clips/"train.py", clips, "fails", 4])
     assert [p.returncode for p,_,_ in res]==[1, 1]
     assert "too much for process 1" in res[1][2] and "has lost another one" in res[0][2]
 

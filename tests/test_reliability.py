@@ -79,28 +79,28 @@ def test_twenty_interrupts_and_pairs(tmp_path):
     assert all(r["ended"]==130 for r in found["interrupts"] if not r["note"]) and all(r["same"] for r in found["pairs"]), found["pairs"]
 
 @unix
-def test_interrupted_scan(tmp_path, script):
+def test_interrupted_scan(tmp_path, programs):
     "Ctrl-C: exit status 130, one sentence, and the same command goes on from what was seen"
     whole = stamped_video(tmp_path/"a.mp4", n=12)
-    for i in range(160): os.link(whole, tmp_path/f"{i:03}.mp4")
-    cmd = [sys.executable, "-c", "import sys; from soccerkd.deploy.cli import main; sys.exit(main())", "scan", str(tmp_path), "--csv", str(tmp_path/"out.csv")]
-    p = subprocess.Popen(cmd, cwd=root, env=script["env"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for i in range(800): os.link(whole, tmp_path/f"{i:03}.mp4")
+    cmd = ["-c", "import sys; from soccerkd.deploy.cli import main; sys.exit(main())", "scan", str(tmp_path), "--csv", str(tmp_path/"out.csv")]
+    p = programs.start(*cmd)
     part = tmp_path/"out.csv.part"
     while (not part.exists() or part.stat().st_size<2000) and p.poll() is None: time.sleep(.01)
     p.send_signal(signal.SIGINT)
     said = p.communicate()[1]
     assert p.returncode==130 and "interrupted" in said and "Traceback" not in said
     rows = len(part.read_text().splitlines())-1
-    assert 0<rows<161 and not (tmp_path/"out.csv").exists()
-    done = subprocess.run(cmd, cwd=root, **script)
-    assert "161 of 161" in done.stdout and len(pd.read_csv(tmp_path/"out.csv"))==161 and not part.exists()
+    assert 0<rows<801 and not (tmp_path/"out.csv").exists()
+    done = programs.run(*cmd)
+    assert "801 of 801" in done.stdout and len(pd.read_csv(tmp_path/"out.csv"))==801 and not part.exists()
 
 @unix
-def test_nobody_renders_for_a_dead_parent(tmp_path, script):
+def test_nobody_renders_for_a_dead_parent(tmp_path, programs):
     "The processes of `make_clips` end when it is killed"
     code = "import sys\nfrom soccerkd.data.world import make_clips\nif __name__=='__main__': make_clips(sys.argv[1], per_class=64, size=224, workers=2)"
     (tmp_path/"run.py").write_text(code)
-    p = subprocess.Popen([sys.executable, tmp_path/"run.py", tmp_path/"set"], cwd=root, env={**script["env"], "PYTHONPATH":str(root)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    p = programs.start(tmp_path/"run.py", tmp_path/"set")
     def kids(): return [int(o) for o in Path(f"/proc/{p.pid}/task/{p.pid}/children").read_text().split()]
     while not list(tmp_path.glob("set/*/*/*.mp4")) and p.poll() is None: time.sleep(.05)
     left = kids()

@@ -408,7 +408,7 @@ def make_clips(
     n_frames:int=25, # Frames of a clip
     fps:float=25., # Frames per second
     classes:tuple=CLASSES, # Classes to make
-    workers:int=None, # Processes; None for one a core, 1 for this process
+    workers:int=None, # Processes; None for up to one a core, 1 for this process
     per_match:int=4, # Clips of each class in a match, which shares kits, grass and light
     none:bool=False, # Add a class `none` of clips without an action, see `make_nothing`
 )->Path: # The folder
@@ -422,7 +422,7 @@ def make_clips(
     _check_folder(root, config)
     plan,done = plan_clips(per_class, seed, splits, tuple(classes), per_match),{}
     todo = sum(not (root/r['file']).exists() for r in plan)
-    workers = min(workers or os.cpu_count() or 1, max(1, todo//8))
+    workers = min(workers or os.cpu_count() or 1, max(1, todo//(8 if workers else 32))) # A process takes as long to start as some thirty clips
     try:
         rows = _render_all(plan, root, workers, **film)
         for r in track(rows, total=len(plan), desc='rendering clips'): done[r['file']] = r

@@ -52,13 +52,16 @@ def in_turns(
 )->pd.DataFrame: # Seconds, a row for each round, a column for each way
     "Time some ways to do the same thing"
     rows,names = [],list(ways)
-    for i in range(warmup+rounds):
-        rows.append({})
-        for k in names if i%2 else names[::-1]:
-            gc.collect()
-            start = done(device)
-            own = ways[k]()
-            rows[-1][k] = done(device)-start if own is None else own
+    gc.collect(); gc.freeze() # What is there need not be looked through before each run
+    try:
+        for i in range(warmup+rounds):
+            rows.append({})
+            for k in names if i%2 else names[::-1]:
+                gc.collect()
+                start = done(device)
+                own = ways[k]()
+                rows[-1][k] = done(device)-start if own is None else own
+    finally: gc.unfreeze()
     return pd.DataFrame(rows[warmup:])[names]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #263bb473
@@ -90,6 +93,8 @@ class Bench:
     rounds:int = 3 # Of long comparisons; short ones take more
     student:str = "tam_resnet18" # Network
     teacher:str = "tam_resnet50" # Network
+    frame_student:str = "resnet18" # That of the published way
+    small_teacher:str = "tam_resnet18" # Network
     workers:int = field(default_factory=lambda: min(os.cpu_count() or 1, 8)) # Threads or processes for reading
     def __post_init__(self): self.folder,self.device,self.precision = Path(self.folder),pick_device(self.device),pick_precision("auto", self.device)
 
@@ -177,14 +182,14 @@ def loop_over(
 @patch
 def banked(self:Bench,
     teacher:str, # Network
-    student:str="resnet18", # Network
+    student:str|None=None, # Network; that of the published way by default
     views:int=4, # Of each clip
 )->tuple: # Learner, and seconds that the bank took
     "A student with a bank"
     dls,start = self.loaders(),time.perf_counter()
     bank = TeacherBank.make(self.folder/f"bank_{teacher}_{self.size}_{self.n_frames}_{len(dls.train_ds)}", dls, self.network(teacher), views=views)
     secs = time.perf_counter()-start
-    return distill_learner(dls, self.network(student), bank=bank, precision=self.precision),secs
+    return distill_learner(dls, self.network(student or self.frame_student), bank=bank, precision=self.precision),secs
 
 @patch
 def published(self:Bench,
@@ -193,7 +198,7 @@ def published(self:Bench,
     "The published way, an epoch of it"
     folder = self.folder/f"jpeg_{self.n_frames}"
     if not folder.exists(): jpeg_folder(self.loaders().train_ds.items, folder, self.n_frames)
-    nets = [self.network(o, 1, "fp32") for o in ("resnet18", teacher)]
+    nets = [self.network(o, 1, "fp32") for o in (self.frame_student, teacher)]
     opt = torch.optim.SGD(nets[0].parameters(), lr=.01, momentum=.9, weight_decay=5e-4)
     loader = published_loader(folder, self.size, self.bs*self.n_frames, workers=min(self.workers, 4), pin_memory=self.device.type=="cuda")
     return loop_over(loader, published_step(*nets, opt, self.device), self.device)
@@ -202,7 +207,7 @@ def published(self:Bench,
 def epoch_vs_published(self:Bench)->list[dict]: # Rows
     "An epoch with a bank against one of the published way, for two teachers"
     rows = []
-    for teacher,name in ((self.teacher, "epoch_vs_published"), ("tam_resnet18", "epoch_vs_published_small_teacher")):
+    for teacher,name in ((self.teacher, "epoch_vs_published"), (self.small_teacher, "epoch_vs_published_small_teacher")):
         learn,secs = self.banked(teacher)
         rows.append(speed_row(name, in_turns(dict(ours=epoch_of(learn)[0], published=self.published(teacher)), self.rounds+2, device=self.device), unit="s/epoch"))
         rows[-1].update(teacher=teacher, bank_seconds=secs, bank_pays_after_epochs=secs/max(rows[-1]["other"]-rows[-1]["ours"], 1e-9))
@@ -270,7 +275,7 @@ def callback_overhead(self:Bench)->list[dict]: # One row
 @patch
 def data_wait(self:Bench)->list[dict]: # One row
     "The share of an epoch in which the device waits for data, for a student that learns from a bank"
-    learn,_ = self.banked("tam_resnet18", self.student)
+    learn,_ = self.banked(self.small_teacher, self.student)
     run,clock = epoch_of(learn)
     shares,secs = [],[]
     if self.device.type=="cuda":
@@ -314,7 +319,7 @@ def onnx_vs_torch(self:Bench,
 @patch
 def bank_loss_difference(self:Bench)->list[dict]: # One row
     "Largest difference between the distillation loss with a bank and beside the teacher"
-    dls,teacher,tf32 = self.loaders(),self.network("tam_resnet18", precision="fp32"),torch.backends.cudnn.allow_tf32
+    dls,teacher,tf32 = self.loaders(),self.network(self.small_teacher, precision="fp32"),torch.backends.cudnn.allow_tf32
     def losses(dls, **how):
         dls.reseed(0)
         learn,seen = distill_learner(dls, self.network(self.student, precision="fp32"), precision="fp32", **how),[]
@@ -338,7 +343,7 @@ def memory_of(
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if way=="published": run = bench.published(bench.teacher)
     elif way=="banked": run = epoch_of(bench.banked(bench.teacher)[0])[0]
-    else: run = epoch_of(distill_learner(bench.loaders(), bench.network("resnet18"), teacher=bench.network(bench.teacher), precision=bench.precision))[0]
+    else: run = epoch_of(distill_learner(bench.loaders(), bench.network(bench.frame_student), teacher=bench.network(bench.teacher), precision=bench.precision))[0]
     run(); run()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss-before)/1024
     return dict(way=way, host_mb=grown, device_mb=torch.cuda.max_memory_allocated()/1e6 if bench.device.type=="cuda" else None)
@@ -367,7 +372,7 @@ def growth(self:Bench)->list[dict]: # A row for each of clips, frames and pixels
     def secs(**more):
         one = Bench(self.folder, str(self.device), **{**dict(size=self.size, n_frames=self.n_frames, bs=self.bs, clips=self.clips, student=self.student, workers=self.workers), **more})
         one.folder = self.folder/f"grown_{one.clips}"
-        run,_ = epoch_of(one.banked("tam_resnet18", self.student, views=1)[0])
+        run,_ = epoch_of(one.banked(self.small_teacher, self.student, views=1)[0])
         run()
         return float(np.median([run() for _ in range(self.rounds)]))
     res = []

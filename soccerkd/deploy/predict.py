@@ -36,7 +36,7 @@ class TorchClips:
         if not config: raise SoccerKDError.of("this Learner", "has no loaders of clips", "train with ClipDataLoaders, or load its run folder")
         self.model,self.device,self.vocab,self.recipe = learn.model,learn.dls.device,list(learn.dls.vocab),clip_recipe(config)
         self.temperature,self.precision = float(getattr(learn, "temperature", 1.)),getattr(learn.model, "precision", "fp32")
-        self.id,self.length = id or _weights_id(learn.model),clip_length(getattr(learn.dls, "table", None))
+        self.id,self.length = id or _weights_id(learn.model),learn.clip_seconds()
     def __call__(self,
         frames:np.ndarray, # uint8 `[B,T,size,size,3]`
     )->np.ndarray: # float32 `[B,K]`; each row sums to 1

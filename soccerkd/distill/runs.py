@@ -27,6 +27,7 @@ from ..models.clipnet import ClipNet
 from ..models.teachers import Ensemble, SeenAs
 from ..models.weights import WeightsReport, save_weights
 from ..models.zoo import model_from_config
+from ..video.reader import open_video
 
 # %% auto #0
 __all__ = ['Uncalibrate', 'run_config', 'save_run', 'load_run', 'split_of_run', 'Checkpoint']
@@ -79,6 +80,22 @@ def use_temperature(self:Learner,
     self.temperature = float(temperature)
     return self if any(isinstance(o, Uncalibrate) for o in self.cbs) else self.add_cb(Uncalibrate())
 
+# %% ../../nbs/04_distill/03_runs.ipynb #758c98b6
+@patch
+def clip_seconds(self:Learner,
+    n:int=24, # Files to look into, if clips are whole files
+)->float|None: # Median; None if there are no clips, or none that is of a file
+    "How long the clips are that a network was trained on, in seconds"
+    items = [o for o in getattr(getattr(self.dls, "train_ds", None), "items", []) if isinstance(o.path, (str, Path))]
+    fps,secs = (getattr(self.dls, "config", None) or {}).get("fps"),[]
+    for o in items[::max(len(items)//n, 1)]:
+        try:
+            if o.end is None:
+                with open_video(o.path, **({"fps":fps} if fps else {})) as v: secs.append(v.times[-1]+1/v.fps-o.start)
+            else: secs.append(o.end-o.start)
+        except (SoccerKDError, OSError): pass # Gone since, or never readable
+    return round(float(np.median(secs)), 3) if secs else getattr(self, "trained_seconds", None)
+
 # %% ../../nbs/04_distill/03_runs.ipynb #ac2375bc
 def run_config(
     learn:Learner, # From `teacher_learner` or `distill_learner`
@@ -89,6 +106,7 @@ def run_config(
     res = dict(model=learn.model.config, precision=learn.model.precision, data=getattr(learn.dls, "config", None), record=getattr(learn, "record", {}))
     if learn.model.weights_report: res["weights_report"] = asdict(learn.model.weights_report)
     if getattr(learn.dls, "table", None) is not None: res["split_hash"] = split_hash(learn.dls.table)
+    if secs := learn.clip_seconds(): res["clip_seconds"] = secs
     if learn.temperature!=1: res["temperature"] = learn.temperature
     if kd := getattr(learn, "distill", None): res["distill"] = _distilled(kd)
     return dict(**res, **extra, machine=machine_info(), time=time.strftime("%Y-%m-%d %H:%M:%S"))
@@ -148,7 +166,7 @@ def load_run(
     model.precision = config["precision"] if config["precision"]!="fp16" or learn.dls.device.type=="cuda" else "fp32"
     learn.model.eval()
     if "weights_report" in config: model.weights_report = WeightsReport(**config["weights_report"]) # If it is saved again, it began there still
-    learn.record,learn.run_path = config["record"],path
+    learn.record,learn.run_path,learn.trained_seconds = config["record"],path,config.get("clip_seconds")
     return learn.use_temperature(config["temperature"]) if "temperature" in config else learn
 
 # %% ../../nbs/04_distill/03_runs.ipynb #f2bffef9

@@ -1,0 +1,83 @@
+"""Programs that tests start. Importing PyTorch and fastai takes each of them five seconds, so a process that has done it forks itself for every program.
+
+`python tests/forks.py` is that process: a line of JSON in for each program to start, its process id out; how a program ended is written to `code` in its folder."""
+import json, os, select, signal, subprocess, sys, tempfile, time, types
+from pathlib import Path
+
+class Programs:
+    "Start Python programs that find the library imported"
+    def __init__(self, cwd, env):
+        self.cwd,self.env = cwd,{**env, "OMP_NUM_THREADS":"1", "OPENBLAS_NUM_THREADS":"1", "PYTHONPATH":str(cwd)}
+        self.server = None
+    def start(self, *args, env=None):
+        "The program that `python *args` is, in the folder and with the variables of a user"
+        env = {**self.env, **(env or {})}
+        if not hasattr(os, "fork"): return subprocess.Popen([sys.executable, *map(str, args)], cwd=self.cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if not self.server: self.server = subprocess.Popen([sys.executable, __file__], cwd=self.cwd, env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        d = tempfile.mkdtemp()
+        self.server.stdin.write(json.dumps(dict(args=list(map(str, args)), env=env, cwd=str(self.cwd), dir=d))+"\n"); self.server.stdin.flush()
+        return Program(args, int(self.server.stdout.readline()), Path(d))
+    def run(self, *args, check=True, timeout=300, **kw):
+        "Like `subprocess.run` of `python *args` with its output captured as text"
+        p = self.start(*args, **kw)
+        out,err = p.communicate(timeout=timeout)
+        if check and p.returncode: raise AssertionError(f"{' '.join(map(str, args))[-300:]} ended with {p.returncode}:\n{out[-2000:]}\n{err[-4000:]}")
+        return subprocess.CompletedProcess(args, p.returncode, out, err)
+    def close(self):
+        if self.server: self.server.stdin.close(); self.server.wait()
+
+class Program:
+    "As much of `subprocess.Popen` as tests use"
+    def __init__(self, args, pid, folder): self.args,self.pid,self.folder,self.returncode = args,pid,folder,None
+    def poll(self):
+        if self.returncode is None and (self.folder/"code").exists(): self.returncode = int((self.folder/"code").read_text())
+        return self.returncode
+    def wait(self, timeout=300):
+        until = time.time()+timeout
+        while self.poll() is None:
+            if time.time()>until: self.kill(); raise subprocess.TimeoutExpired(self.args, timeout)
+            time.sleep(.02)
+        return self.returncode
+    def send_signal(self, sig):
+        if self.poll() is None: os.kill(self.pid, sig)
+    def kill(self): self.send_signal(signal.SIGKILL)
+    def communicate(self, timeout=300):
+        self.wait(timeout)
+        return tuple((self.folder/o).read_text() for o in ("out", "err"))
+
+def become(o):
+    "Be the program that was asked for: what to run, and its globals"
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(o["cwd"])
+    os.environ.clear(); os.environ.update(o["env"])
+    for fd,name in ((1, "out"), (2, "err")):
+        f = os.open(Path(o["dir"])/name, os.O_WRONLY|os.O_CREAT|os.O_APPEND)
+        os.dup2(f, fd); os.close(f)
+    os.dup2(null := os.open(os.devnull, os.O_RDONLY), 0); os.close(null)
+    main,args = types.ModuleType("__main__"),o["args"]
+    if args[0]=="-c": src,sys.argv,sys.path[0] = args[1],["-c", *args[2:]],""
+    else: src,sys.argv,sys.path[0],main.__file__ = Path(args[0]).read_text(),args,str(Path(args[0]).parent),args[0]
+    sys.modules["__main__"] = main
+    return compile(src, getattr(main, "__file__", "<string>"), "exec"),main.__dict__
+
+def serve():
+    "Fork for every line; the program to be, in the process that is to be it"
+    import soccerkd.all, soccerkd.deploy.cli # What programs would wait for
+    left,text = {},b""
+    while True:
+        if select.select([0], [], [], .02)[0]:
+            if not (got := os.read(0, 1<<16)): return None
+            *lines,text = (text+got).split(b"\n")
+            for line in lines:
+                o = json.loads(line)
+                if not (pid := os.fork()): return o
+                left[pid] = Path(o["dir"])
+                os.write(1, f"{pid}\n".encode())
+        while left:
+            pid,status = os.waitpid(-1, os.WNOHANG)
+            if not pid: break
+            (d := left.pop(pid)).joinpath("code.part").write_text(str(os.waitstatus_to_exitcode(status)))
+            (d/"code.part").rename(d/"code")
+
+if __name__=="__main__":
+    if (asked := serve()): exec(*become(asked)) # As the outermost frame, so that it ends as a program does
