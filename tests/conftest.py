@@ -86,6 +86,16 @@ def small_teacher():
         save_run(learn, path)
     return cached_run("small_teacher", make)
 
+@pytest.fixture(scope="session")
+def few_clips(small_teacher, tmp_path_factory):
+    "Three clips of each class and split, of those that the small teacher was trained on"
+    d = tmp_path_factory.mktemp("few")/"clips"
+    for o in (small_teacher/"clips").glob("*/*"):
+        if not o.is_dir(): continue
+        (to := d/o.relative_to(small_teacher/"clips")).mkdir(parents=True)
+        for f in sorted(o.glob("*.mp4"))[:3]: (to/f.name).symlink_to(f)
+    return d
+
 @pytest.fixture
 def script(monkeypatch):
     "Environment of a program that a test starts: a user's, not a test's"

@@ -32,6 +32,7 @@ test_close(bank.answer(bank.rows_of(dls)[i], v), alone.answer(alone.rows_of(dls)
 (out/"fine").touch()
 """
 
+@pytest.mark.slow # The page on Ray fills a bank by two workers in every run of the tests
 def test_a_worker_dies(tmp_path, script):
     res = subprocess.run([sys.executable, "-c", fill, str(tmp_path)], cwd=root, capture_output=True, text=True, timeout=300,
         env={**script["env"], "OMP_NUM_THREADS":"1", "IN_TEST":"1", "PYTHONPATH":str(root), "RAY_USAGE_STATS_ENABLED":"0"})

@@ -21,6 +21,7 @@ from ..core import SoccerKDError, atomic_path, rng_for
 from ..data.clips import is_synthetic
 from ..data.splits import Clip, grouped_split
 from ..data.transforms import plain
+import soccerkd.distill.runs # Learner.clip_seconds
 from .onnx_clips import *
 from ..evaluate.efficiency import interleaved_ms, model_size
 from ..evaluate.metrics import mcnemar
@@ -69,14 +70,14 @@ def weights_sha256(
 
 def export_facts(
     learn:Learner, # With the `config` of `ClipDataLoaders`
-)->dict: # With `fact_keys`
+)->dict: # With `fact_keys`, and `clip_seconds`
     "What the file has to say about itself"
     cfg = getattr(learn.dls, "config", None)
     if not cfg: raise SoccerKDError.of(type(learn.dls).__name__, "doesn't say how clips are cut", "use a Learner with ClipDataLoaders, or one of load_run")
     m = learn.model
     stats = dict(mean=(-m.shift/m.scale).flatten().tolist(), std=(1/m.scale).flatten().tolist()) if isinstance(m, ClipNet) else dict(mean=None, std=None)
     return dict(soccerkd=__version__, vocab=list(map(str, learn.dls.vocab)), recipe={k:{"margin":1.125, "fit":"crop", "slots":3, **cfg}[k] for k in recipe_keys},
-        **stats, temperature=float(getattr(learn, "temperature", 1.)), precision="fp32", weights_sha256=weights_sha256(m), network=getattr(m, "config", None))
+        **stats, temperature=float(getattr(learn, "temperature", 1.)), precision="fp32", weights_sha256=weights_sha256(m), network=getattr(m, "config", None), clip_seconds=learn.clip_seconds())
 
 # %% ../../nbs/06_deploy/09_export.ipynb #3e01c442
 @contextmanager

@@ -64,11 +64,12 @@ fact_keys = ("soccerkd", "vocab", "recipe", "mean", "std", "temperature", "preci
 def onnx_facts(
     path, # For the message
     texts:dict, # The file's metadata
-)->dict: # With `fact_keys`
+)->dict: # With `fact_keys`, and `clip_seconds`
     "The metadata of an exported file as values"
     if "soccerkd" not in texts: raise SoccerKDError.of(path, "doesn't say which classes and clips it is for", "use a file that export_onnx wrote")
     try: res = {k:json.loads(texts[k]) for k in fact_keys}
     except (KeyError, ValueError) as e: raise SoccerKDError.of(path, f"has incomplete notes ({type(e).__name__}: {e})", "export it again") from None
+    res["clip_seconds"] = json.loads(texts.get("clip_seconds", "null"))
     if missing := [k for k in recipe_keys if k not in res["recipe"]]: raise SoccerKDError.of(path, f"doesn't say {missing[0]}", "export it again")
     return res
 
@@ -90,6 +91,7 @@ class OnnxClips:
         self.facts = onnx_facts(path, self.session.get_modelmeta().custom_metadata_map)
         if check and not ours: raise SoccerKDError.of(path, "was cut off or changed after its export (no checksum at its end)", "export it again, or say check=False")
         for k in ("vocab", "recipe", "mean", "std", "temperature", "precision"): setattr(self, k, self.facts[k])
+        self.length = self.facts["clip_seconds"] # Of the clips that it was trained on; None if that is not known
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #336c9bb4
 @patch

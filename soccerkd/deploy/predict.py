@@ -32,6 +32,7 @@ class TorchClips:
         learn, # From `teacher_learner`, `distill_learner` or `load_run`
         id:str|None=None, # Checksum of the weights; computed by default
     ):
+        import soccerkd.distill.runs # Learner.clip_seconds
         config = getattr(learn.dls, "config", None)
         if not config: raise SoccerKDError.of("this Learner", "has no loaders of clips", "train with ClipDataLoaders, or load its run folder")
         self.model,self.device,self.vocab,self.recipe = learn.model,learn.dls.device,list(learn.dls.vocab),clip_recipe(config)
