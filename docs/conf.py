@@ -1,5 +1,6 @@
 "Sphinx's settings: `make docs` runs it on the pages that docs/pages.py makes of the notebooks"
-import os, sys
+import sys
+from html import escape
 from pathlib import Path
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
@@ -9,7 +10,6 @@ from pygments.lexers import PythonLexer
 from sphinx.errors import ExtensionError
 
 sys.path.insert(0, str(Path(__file__).parent))
-os.environ["IN_TEST"] = "1" # The cells that nbdev runs for the API draw no progress bars
 from pages import Book, cfg, modules
 
 project = html_title = cfg.title
@@ -17,10 +17,11 @@ release = cfg.version
 language = "en"
 extensions = ["myst_nb", "sphinx_copybutton"]
 nb_execution_mode = "off" # The notebooks hold their outputs
+nb_ipywidgets_js = {} # No page asks another host for a script
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "attrs_block"]
 suppress_warnings = ["myst.header"] # A symbol is a third-level heading wherever it stands
-html_theme,html_static_path,html_css_files = "furo",["static"],["style.css"]
+html_theme,html_static_path,html_css_files,html_favicon = "furo",["static"],["style.css"],"static/icon.svg"
 html_show_sourcelink = html_copy_source = html_show_copyright = html_use_index = False
 html_math_renderer = "mathml"
 
@@ -40,9 +41,19 @@ def sources(app):
 
 def pages(app):
     if any(Path(app.srcdir).iterdir()): raise ExtensionError(f"{app.srcdir} must be an empty folder: run make docs")
-    Book().write(Path(app.srcdir))
+    app.book = Book()
+    app.book.write(Path(app.srcdir))
+
+def navigation(app, page, template, context, doctree):
+    "The tree of the side bar, which is flat: Sphinx takes a quarter of the build to make it for every page"
+    def item(nm):
+        here,to = nm==page and "current ",context["pathto"](nm)
+        return f'<li class="toctree-l1 {here or ""}"><a class="{here or ""}reference internal" href="{"#" if here else to}">{escape(app.env.titles[nm].astext())}</a></li>'
+    def tree(**kw): return "".join(f'<p class="caption" role="heading"><span class="caption-text">{k}</span></p><ul>{"".join(map(item, v))}</ul>\n' for k,v in app.book.parts().items())
+    context["toctree"] = tree
 
 def setup(app):
     app.add_html_math_renderer("mathml", math("inline"), math("block"))
     app.connect("builder-inited", pages)
+    app.connect("html-page-context", navigation, priority=100) # Before the theme asks for it
     app.connect("html-collect-pages", sources)

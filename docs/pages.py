@@ -4,27 +4,36 @@
 import ast, os, re, shutil, sys
 from base64 import b64decode
 from functools import lru_cache
+from importlib import import_module
 from io import BytesIO
+from operator import attrgetter
 from pathlib import Path
-from fastcore.docments import DocmentTbl
+from types import SimpleNamespace
+from fastcore.docments import DocmentTbl, docstring
 from fastcore.foundation import L
 from fastcore.nbio import mk_cell, read_nb, write_nb
 from fastcore.xtras import working_directory
 from nbdev.config import get_config, nbpath2html
 from nbdev.doclinks import nbglob, patch_name
-from nbdev.processors import FilterDefaults, add_fold, exec_show_docs, insert_warning, mv_exports, rm_export
-from nbdev.showdoc import BasicMarkdownRenderer
+from nbdev.process import Processor
+from nbdev.processors import FilterDefaults, add_fold, clean_magics, exec_show_docs, insert_warning, mv_exports, rm_export
 from PIL import Image
 
 cfg = get_config(Path(__file__).parent)
 root,nbs = cfg.config_path,cfg.nbs_path
 texts = ["CONTRIBUTING.md", "CHANGELOG.md"] # Beside the notebooks, pages of the book too
-last = ["tutorials", "benchmarks"] # Folders without a number follow those with one
+widget = "application/vnd.jupyter.widget-view+json"
+parts = {"tutorials": "Tutorials", ".": "Foundation", "benchmarks": "Benchmarks"} # The numbered folders stand before the last
+
+def part(f):
+    "Title of the part of the book that a notebook belongs to"
+    folder = f.relative_to(nbs).parent.as_posix()
+    return parts.get(folder) or re.sub(r"^\d+_", "", folder).capitalize()
 
 def order(f):
-    "Sorts notebooks as they are read: the front page, the first floor, the numbered folders, the others"
-    folder,nm = f.relative_to(nbs).parent.as_posix(),f.name
-    return nm!=cfg.readme_nb, last.index(folder) if folder in last else -1, folder, nm
+    "Sorts notebooks as they are read: the front page, the tutorials, the first floor, the numbered folders, the benchmarks"
+    folder = f.relative_to(nbs).parent.as_posix()
+    return f.name!=cfg.readme_nb, list(parts).index(folder) if folder in parts else 1, folder, f.name
 
 def chapters():
     "Address of each page, without suffix -> its notebook, in reading order"
@@ -34,19 +43,24 @@ def slug(page, name=""):
     "Where links to the symbol `name` on a page lead"
     return re.sub(r"[^a-z0-9]+", "-", f"{page}-{name}".lower()).strip("-")
 
-class ExecDocs(exec_show_docs):
-    "Run what `show_doc` needs, and keep the symbols rather than what it prints"
+class Symbols(Processor):
+    "Keep the symbol that a `show_doc` cell is about, out of the module that the notebook makes, rather than run the notebook for it"
+    def begin(self): self.mod = module(self.nb)
     def __call__(self, cell):
-        super().__call__(cell)
-        m = re.search(r"^show_doc\(([\w.]+)", cell.source or "", re.M)
-        if m: cell.sym = BasicMarkdownRenderer(eval(m[1], self.k.user_ns))
-    def end(self): self.k.close() # Widgets' state is left out, so that no page asks another host for a script
+        m = re.search(r"^show_doc\(([\w.]+)", cell.source, re.M) if cell.cell_type=="code" else None
+        if m: cell.sym = symbol(m[1], import_module(self.mod))
+
+def symbol(nm, mod):
+    "Name, object and docstring of what a module calls `nm`"
+    sym = attrgetter(nm)(mod)
+    sym = getattr(sym, "fget", sym) # Of a property
+    return SimpleNamespace(nm=nm, sym=getattr(sym, "__wrapped__", sym), docs=docstring(sym))
 
 class BookProcs(FilterDefaults):
-    "nbdev's processors, but exported code stays where the notebook explains it"
+    "nbdev's processors, but exported code stays where the notebook explains it, and nothing is run"
     def base_procs(self):
-        res = [o for o in super().base_procs() if o not in (rm_export, add_fold, mv_exports, insert_warning)]
-        return [ExecDocs if o is exec_show_docs else o for o in res]
+        res = [o for o in super().base_procs() if o not in (rm_export, add_fold, mv_exports, insert_warning, clean_magics)]
+        return [Symbols if o is exec_show_docs else o for o in res]
 
 def relink(
     md:str, # Markdown
@@ -63,7 +77,7 @@ def relink(
 class Book:
     "All pages, and where the symbols are that they explain"
     def __init__(self):
-        self.chapters,self.symbols,self.pages = chapters(),{},{}
+        self.chapters,self.symbols,self.pages,self.leads = chapters(),{},{},{}
         self.address = {f:nm for nm,f in self.chapters.items()}|{root/o:Path(o).stem.lower() for o in texts}
         for nm,f in self.chapters.items(): self.pages[nm] = self.page(nm, f)
 
@@ -72,10 +86,13 @@ class Book:
         nb = read_nb(fn)
         with working_directory(root): BookProcs()(nb)
         fm,mod = getattr(nb, "frontmatter_", {}),module(nb)
-        where = f"Notebook `{fn.relative_to(root).as_posix()}`"+(f", module <a href=\"{source(nm, mod)}\"><code>{mod}</code></a>" if mod else "")
-        head = mk_cell(f"# {fm.get('title', fn.stem)}\n\n{{.lead}}\n{fm.get('description', '')}\n\n{{.where}}\n{where}", "markdown")
+        title,lead = self.leads[nm] = fm.get("title", fn.stem),fm.get("description", "")
+        name = fn.relative_to(root).as_posix()
+        where = f"Notebook [`{name}`]({repository(name)})"+(f", module <a href=\"{source(nm, mod)}\"><code>{mod}</code></a>" if mod else "")
+        head = mk_cell(f"# {title}\n\n{{.lead}}\n{lead}\n\n{{.where}}\n{where}", "markdown")
         nb.cells = [head]+[o for c in groups(nb.cells) for o in self.cells(nm, mod, *c)]
         nb.metadata.pop("widgets", None)
+        nb.metadata["myst"] = {"html_meta": {"description": re.sub(r"[`*]", "", lead)}}
         return nb
 
     def cells(self, nm, mod, c, docs):
@@ -85,7 +102,7 @@ class Book:
         if c.cell_type=="markdown": return [mk_cell(body, "markdown")]
         if hasattr(c, "sym"): c,docs,body = mk_cell(""),[c],""
         heads,tables = [self.heading(nm, mod, o.sym) for o in docs],[table(o.sym) for o in docs]
-        c.outputs = [o for o in c.get("outputs", []) if o.get("name")!="stderr"]
+        c.outputs = [o for o in map(still, c.get("outputs", [])) if o and o.get("name")!="stderr"]
         if body and only_imports(body): return [mk_cell(folded("Imports", f"```python\n{body}\n```"), "markdown")]
         tags = ["exported"]*("export" in dirs)+["remove-input"]*("echo" in dirs)
         c.source,c.metadata = body,{"tags": tags}
@@ -105,7 +122,7 @@ class Book:
         "Where the page `at` finds a file of the project; `/page.html#symbol` is a link that nbdev made"
         if path in self.address: return os.path.relpath(self.address[path], Path(at).parent)+(".md" if path.suffix==".md" else ".ipynb")+(f"#{part}" if part else "")
         if path.is_relative_to(nbs) or not path.exists(): return
-        return f"{cfg.git_url}/blob/{cfg.branch}/{path.relative_to(root).as_posix()}"
+        return repository(path.relative_to(root).as_posix())
 
     def symbol(self, page, name):
         "Link to a symbol, to its class if the symbol has no heading of its own, else to the page"
@@ -122,16 +139,21 @@ class Book:
         "A page that lists the symbols by module"
         mods = {}
         for key,(mod,nm,doc) in self.symbols.items(): mods.setdefault(mod, []).append(f"| [`{nm}`](#{key}) | {' '.join(doc.split())} |")
-        return "# Names\n\n{.lead}\nEvery public name, with the page that explains it\n"+"".join(
+        return "# API\n\n{.lead}\nEvery public name, with the page that explains it\n"+"".join(
             f"\n## {mod}\n\n| | |\n|---|---|\n"+"\n".join(rows)+"\n" for mod,rows in mods.items())
 
+    def parts(self):
+        "Title of each part of the book -> its pages"
+        res = {}
+        for nm,f in self.chapters.items():
+            if nm!="index": res.setdefault(part(f), []).append(nm)
+        return res|{"Reference": ["names", *(Path(o).stem.lower() for o in texts)]}
+
     def toc(self):
-        "Tables of contents, one for each folder"
-        parts = {}
-        for nm in self.chapters:
-            if nm!="index": parts.setdefault(nm.rpartition("/")[0], []).append(nm)
-        parts = {re.sub(r"^\d+_", "", k).capitalize() or "Foundation":v for k,v in parts.items()}|{"Reference": ["names", *(Path(o).stem.lower() for o in texts)]}
-        return "## Chapters\n\n"+"\n\n".join(f"```{{toctree}}\n:caption: {k}\n:maxdepth: 1\n\n"+"\n".join(v)+"\n```" for k,v in parts.items())
+        "The contents: each part with its pages and what they say about themselves"
+        def shown(k, v): return f"### {k}\n\n:::{{container}} chapters\n"+"".join("- **[{1}]({0}.ipynb)** {2}\n".format(o, *self.leads[o]) for o in v)+":::\n"
+        def tree(k, v): return f"```{{toctree}}\n:caption: {k}\n:maxdepth: 1\n:hidden:\n\n"+"\n".join(v)+"\n```\n"
+        return "## Contents\n\n"+"\n".join(shown(k, v) for k,v in self.parts().items() if k!="Reference")+"\n"+"\n".join(tree(k, v) for k,v in self.parts().items())
 
     def write(self, dest:Path):
         "Write all pages and the pictures into the empty folder `dest`"
@@ -156,6 +178,8 @@ def lines(mod):
     defs = [o for o in ast.parse(modules()[mod].read_text(encoding="utf-8")).body if isinstance(o, (ast.FunctionDef, ast.ClassDef))] if mod in modules() else []
     return {nm:o.lineno for o in defs for nm in L(patch_name(o))}
 
+def repository(name): return f"{cfg.git_url}/blob/{cfg.branch}/{name}"
+
 def source(page, mod): return f"{'../'*page.count('/')}source/{mod}.html"
 
 def only_imports(src):
@@ -171,6 +195,12 @@ def groups(cells):
         if getattr(c, "has_sd", False) and res: res[-1][1].insert(0, c)
         else: res.append((c, []))
     return res
+
+def still(o):
+    "An output as a page shows it: of a widget, which lives in a running notebook, the figure that was stored with it, or nothing"
+    if widget not in o.get("data", {}): return o
+    data = {k:v for k,v in o["data"].items() if k not in (widget, "text/plain")}
+    return {**o, "data": data} if data else None
 
 def figure_width(c):
     "Width that shows a figure of Matplotlib in the size it was drawn for, in pixels of the page, or None"

@@ -53,18 +53,21 @@ def memory():
     yield
     give_back_memory()
 
-def code_hash():
+def code_hash(
+    also=(), # Further files that count
+):
     "Changes whenever a line of the library does"
     h = hashlib.sha256()
-    for f in sorted((root/"soccerkd").rglob("*.py")): h.update(f.relative_to(root).as_posix().encode()+b"\0"+f.read_bytes())
+    for f in sorted({*(root/"soccerkd").rglob("*.py"), *also}): h.update(f.relative_to(root).as_posix().encode()+b"\0"+f.read_bytes())
     return h.hexdigest()[:16]
 
 def cached_run(
     name:str, # What is made, such as "small_teacher"
     make, # Called with an empty folder to fill, unless this very code has filled one before
+    also=(), # Files outside the library that it is made of too
 )->Path: # The filled folder, below `.cache`
     "A folder that takes long to make; made again when the library changes, or when making it was interrupted"
-    path = cache/f"{name}-{code_hash()}"
+    path = cache/f"{name}-{code_hash(also)}"
     done = path/".done"
     cache.mkdir(exist_ok=True)
     with FileLock(cache/f"{name}.lock"): # Workers may ask at the same time: one makes it, the others wait

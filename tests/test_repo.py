@@ -1,8 +1,6 @@
 "What is committed is what the notebooks say: modules exported, notebooks cleaned, README written"
-import ast, os, re, shutil, subprocess, sys, sysconfig
-from html import unescape
+import re, shutil, subprocess, sys, sysconfig
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 import pytest
 from conftest import root
 
@@ -49,36 +47,3 @@ def test_notebooks_are_light():
     "A page stays small enough to read as a diff"
     heavy = {o.relative_to(root).as_posix():o.stat().st_size//1000 for o in (root/"nbs").rglob("*.ipynb") if o.stat().st_size>300_000}
     assert not heavy, f"kB: {heavy}"
-
-@pytest.fixture(scope="module")
-def book(tmp_path_factory):
-    "Folder of the site, which builds without a warning"
-    d = tmp_path_factory.mktemp("book"); (d/"pages").mkdir()
-    env = {k:v for k,v in os.environ.items() if k!="PYTHONPATH"}
-    res = subprocess.run([sys.executable, "-m", "sphinx", "-qEW", "--keep-going", "-c", root/"docs", d/"pages", d/"html"],
-        cwd=root, env=env, capture_output=True, text=True)
-    assert not res.returncode, res.stderr
-    return d/"html"
-
-def test_book_links(book):
-    "Every link inside the site leads to a page and a place that exist"
-    pages = {o:o.read_text(encoding="utf-8") for o in book.resolve().rglob("*.html")}
-    ids = {o:set(re.findall(r' id="([^"]+)"', s)) for o,s in pages.items()}
-    assert len(pages)>3 and "source" in {o.parent.name for o in pages}
-    for page,s in pages.items():
-        for link in set(re.findall(r'<(?:a|img|link|script)\b[^>]*? (?:href|src)="([^"]+)"', s)):
-            url = urlsplit(unescape(link))
-            if url.scheme or url.netloc or "/_static/" in f"/{url.path}": continue
-            to = (page.parent/unquote(url.path)).resolve() if url.path else page
-            assert to.exists(), f"{page.name}: {link}"
-            assert not url.fragment or to.suffix!=".html" or unquote(url.fragment) in ids[to], f"{page.name}: {link}"
-
-def test_book_shows_everything(book):
-    "A chapter for each notebook, and a heading for each public function and class"
-    names = (book/"names.html").read_text(encoding="utf-8")
-    for f,src in texts(root/"soccerkd", "*.py", generated.search).items():
-        body = ast.parse(src).body
-        public = {k for o in body if isinstance(o, ast.Assign) and getattr(o.targets[0], "id", "")=="__all__" for k in ast.literal_eval(o.value)}
-        missing = [o.name for o in body if getattr(o, "name", "") in public and f">{o.name}<" not in names]
-        assert not missing, f
-    assert len(texts(root/"nbs", "*.ipynb"))<=len([o for o in book.rglob("*.html") if o.parent.name!="source"])
