@@ -6,6 +6,7 @@ from soccerkd.video.sampling import *
 from soccerkd.video.reader import *
 from soccerkd.video.files import *
 from soccerkd.video.scan import *
+from soccerkd.data.render import write_video
 from soccerkd.data.world import *
 from soccerkd.data.nothing import *
 from soccerkd.data.splits import *
