@@ -18,18 +18,32 @@ from .figures import *
 from ..models.clipnet import ClipNet, FrameNet, body_stages
 
 # %% auto #0
-__all__ = ['pick_stage', 'cut_at', 'spread_time', 'Attribution', 'attribute']
+__all__ = ['hooked', 'pick_stage', 'cut_at', 'spread_time', 'Attribution', 'attribute']
 
-# %% ../../nbs/05_evaluate/10_attribution.ipynb #997e53ff
+# %% ../../nbs/05_evaluate/10_attribution.ipynb #4211936a
+@contextmanager
+def hooked(
+    model:ClipNet, # Its body may be compiled
+    hooks:dict, # Name of a part: forward hook
+):
+    "Inside, parts of a network have forward hooks; afterwards it is as it was"
+    compiled,model.body._compiled_call_impl,made = model.body._compiled_call_impl,None,[] # A compiled body does not see new hooks
+    try:
+        for n,f in hooks.items():
+            try: part = model.get_submodule(n)
+            except AttributeError: raise SoccerKDError.of(f"stage {n}", "is no part of this network", f"use one of {', '.join(body_stages(model))}") from None
+            made.append(part.register_forward_hook(f))
+        yield
+    finally:
+        for h in made: h.remove()
+        model.body._compiled_call_impl = compiled
+
+# %% ../../nbs/05_evaluate/10_attribution.ipynb #118f4dc1
 def _shapes(model, x):
     "What each stage of the body gives for one clip, in the order in which they are reached"
-    found,hooks = {},[]
+    found = {}
     def note(name): return lambda m,i,o: found.__setitem__(name, tuple(o.shape) if isinstance(o, Tensor) else ())
-    try:
-        for n in body_stages(model): hooks.append(model.get_submodule(n).register_forward_hook(note(n)))
-        with frozen(model): model(x[:1])
-    finally:
-        for h in hooks: h.remove()
+    with hooked(model, {n:note(n) for n in body_stages(model)}), frozen(model): model(x[:1])
     return found
 
 def _frames_of(model, shape, n): return (shape[0]//n if len(shape)==4 else 0) if isinstance(model, FrameNet) else (shape[2] if len(shape)==5 else 0)
@@ -46,7 +60,7 @@ def pick_stage(
     if not names: raise SoccerKDError.of(type(model).__name__, "has no stage that keeps a picture for at least half of the frames", "give stage= the name of a part of its body")
     return names[-1]
 
-# %% ../../nbs/05_evaluate/10_attribution.ipynb #05ba8cbf
+# %% ../../nbs/05_evaluate/10_attribution.ipynb #1780dde9
 @contextmanager
 def cut_at(
     model:ClipNet, # Its body may be frozen or compiled
@@ -57,10 +71,7 @@ def cut_at(
     def keep(m, inputs, out):
         kept.append(out.detach().requires_grad_())
         return kept[-1].clone() # The next layer may work in place
-    compiled,model.body._compiled_call_impl = model.body._compiled_call_impl,None # A compiled body does not see new hooks
-    hook = model.get_submodule(stage).register_forward_hook(keep)
-    try: yield kept
-    finally: hook.remove(); model.body._compiled_call_impl = compiled
+    with hooked(model, {stage:keep}): yield kept
 
 # %% ../../nbs/05_evaluate/10_attribution.ipynb #ba045168
 def _by_frame(model, a, n):
