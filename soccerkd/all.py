@@ -6,6 +6,7 @@ from soccerkd.video.sampling import *
 from soccerkd.video.reader import *
 from soccerkd.video.files import *
 from soccerkd.video.scan import *
+from soccerkd.data.render import write_video
 from soccerkd.data.world import *
 from soccerkd.data.nothing import *
 from soccerkd.data.splits import *
@@ -43,6 +44,7 @@ from soccerkd.evaluate.report import *
 from soccerkd.evaluate.views import *
 from soccerkd.evaluate.recipe import *
 from soccerkd.evaluate.html import *
+from soccerkd.evaluate.attribution import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
 from soccerkd.deploy.events import *
