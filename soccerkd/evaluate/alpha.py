@@ -163,7 +163,7 @@ def words(self:AlphaExplorer)->str:
     a = min(curve, key=lambda o: abs(o-self.alpha))
     return f"{res}; studied {self.what+' ' if self.what else ''}at alpha {a:g}{'' if near is None else f', temperature {near:g}'}: {curve[a]}"
 
-# %% ../../nbs/05_evaluate/09b_alpha.ipynb #34070507
+# %% ../../nbs/05_evaluate/09b_alpha.ipynb #985b02bf
 @patch
 def redraw(self:AlphaExplorer, change=None):
     "Picture and words for what is set"
@@ -181,8 +181,8 @@ def build(self:AlphaExplorer)->W.Widget:
     "Clip and sliders above the picture"
     Ts = sorted({*self.temperatures, self.temperature, *(self.studied.temperature if self.studied is not None and "temperature" in self.studied else ())})
     self.pick = W.Dropdown(options=[(c.id, i) for i,c in enumerate(self.answered.clips)], value=self.i, description="clip")
-    self.alphas,self.temps = W.FloatSlider(self.alpha, min=0, max=1, step=.05, description="alpha"),W.SelectionSlider(options=[(f"{T:g}", T) for T in Ts], value=self.temperature, description="temperature")
-    self.says,self.picture,self.player = W.HTML(),W.HTML(),ClipPlayer(240)
+    self.alphas,self.temps = W.FloatSlider(self.alpha, min=0, max=1, step=.05, description="alpha"),W.SelectionSlider(options=[(f"{T:g}", T) for T in Ts], value=self.temperature, description="temperature", style=dict(description_width="initial"))
+    self.says,self.picture,self.player = W.HTML(),W.HTML(),ClipPlayer(280)
     self.pick.observe(lambda o: self.go(o["new"]), "value")
     for o in (self.alphas, self.temps): o.observe(self.redraw, "value")
     self.go(self.i)

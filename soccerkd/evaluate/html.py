@@ -89,11 +89,12 @@ th:first-child{text-align:left}thead th{border-bottom:2px solid var(--line)}.scr
 figure{margin:.8rem 0;break-inside:avoid}figcaption span{display:inline-block;margin:.1rem .6rem .1rem 0;padding:.05rem .5rem;border-radius:.4rem;background:var(--soft)}
 .right{border-left:4px solid #16a489}.wrong{border-left:4px solid #ae3e12}.note{background:var(--soft);padding:.6rem .9rem;border-radius:.5rem}
 .row{display:flex;flex-wrap:wrap;gap:1rem}pre{overflow-x:auto;font-size:.85rem;background:var(--soft);padding:.8rem;border-radius:.5rem}
+.facts thead{display:none}.facts td{text-align:left;overflow-wrap:anywhere}.facts>div{flex:1 1 15rem;min-width:0}
 details{margin:.8rem 0}summary{cursor:pointer}
 @page{margin:14mm}
 @media print{:root{color-scheme:light;--line:#bbb;--soft:#f2f2f2}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 body{max-width:none;margin:0;padding:0;font-size:10pt;line-height:1.35}h1{font-size:18pt}h2{margin-top:1.4rem}h2,h3{break-after:avoid}
-.scroll{overflow:visible}table{font-size:8pt;width:100%}th,td{padding:.15rem .35rem;overflow-wrap:anywhere}thead th{vertical-align:bottom}tr,img,.note{break-inside:avoid}
+.scroll{overflow:visible}table{font-size:7.5pt}th,td{padding:.15rem .3rem}td{white-space:nowrap}.facts td{white-space:normal}thead th{vertical-align:bottom}tr,img,.note{break-inside:avoid}
 pre{white-space:pre-wrap;font-size:7pt}details:not([open]){display:none}}
 """
 def page_html(
@@ -148,7 +149,8 @@ def settings_table(
 def _config_section(recipe, dls):
     "Recipe, clips and machine, and all of it as JSON"
     told = dict(recipe=recipe if isinstance(recipe, dict) else asdict(recipe), clips=dls.config, machine=machine_info())
-    tables = "".join(f"<h3>{k.capitalize()}</h3>"+table_html(settings_table({a:b for a,b in v.items() if not (k=="recipe" and a in ("data", "split", "content"))})) for k,v in told.items() if v)
+    def part(k, v): return f"<div><h3>{k.capitalize()}</h3>"+table_html(settings_table({a:b for a,b in v.items() if not (k=="recipe" and a in ("data", "split", "content"))}))+"</div>"
+    tables = '<div class="row facts">'+"".join(part(k, v) for k,v in told.items() if v)+"</div>"
     return tables+"<details><summary>as JSON</summary><pre>"+html.escape(json.dumps(told, indent=1, default=str))+"</pre></details>"
 
 # %% ../../nbs/05_evaluate/05_html.ipynb #8ee4384c
@@ -192,7 +194,7 @@ def write_report(
     typical,wrong = pick_examples(reports)
     def clips(idx): return "".join(clip_html(i, reports, dl.dataset, dls.config["slots"]) for i in idx)
     sections = {"":f'<p class="note">{html.escape(note)}</p>' if note else "", "Results":_results_section(reports), "Clips, and what the networks say":clips(typical),
-        ("The taught student's hardest clips" if "student_kd" in reports else "The hardest clips"):clips(wrong) or "<p>None.</p>",
+        ("The taught student's hardest clips" if "student_kd" in reports else "The hardest clips"):clips(wrong) or "<p>They are among the clips above.</p>",
         "Which classes are mixed up":_confusions(reports), "Training":_curves(Path(run or out)), "Data":_data_section(dls, split, items),
         "Cost":_cost_section(reports, models, plain(dl.one_batch()[0])[:1], cost_bs), "How it was made":_config_section(recipe, dls)}
     with atomic_path(out/"report.html") as tmp: tmp.write_text(page_html(title, sections), encoding="utf-8")

@@ -175,11 +175,11 @@ def figure(self:MistakesBrowser,
         clip_strip(*self.watch(i), f"{t.id[i]}   label {t.label[i]}, {told}", right=t.label[i]==t[self.answered.student][i], ax=ax)
     return axs
 
-# %% ../../nbs/05_evaluate/09a_mistakes.ipynb #66a37eb4
+# %% ../../nbs/05_evaluate/09a_mistakes.ipynb #ac313ecc
 @patch
 def refill(self:MistakesBrowser, change=None):
     "Put the chosen clips into the list"
-    t = self.choose(self.by_label.value, self.by_kind.value)
+    t = self.choose(self.by_label.value or None, self.by_kind.value or None) # A list with the value None would show nothing
     def told(i): return f"{t.p_label[i]:4.0%}  {t.id[i]}: {t.label[i]}, {t[self.answered.student][i]}{' -> '+self.changed[i] if i in self.changed else ''}"
     keep = self.i if self.i in t.index else int(t.index[0]) if len(t) else None
     self.filling = True
@@ -193,12 +193,12 @@ def tell(self:MistakesBrowser, f):
     try: self.status.value = html.escape(str(f()))
     except (SoccerKDError, OSError) as e: self.status.value = f"<b style='color:{palette['vermillion']}'>{html.escape(str(e))}</b>"
 
-# %% ../../nbs/05_evaluate/09a_mistakes.ipynb #9d5a2385
+# %% ../../nbs/05_evaluate/09a_mistakes.ipynb #5d7d7ccf
 @patch
 def pen(self:MistakesBrowser)->W.Widget:
     "What relabels and writes"
     self.new,self.file = W.Dropdown(options=self.answered.vocab, description="it is", layout=W.Layout(width="14em")),W.Text(str(self.csv), description="table")
-    self.add,self.status = W.Checkbox(False, description="add to a table that is there", indent=False, layout=W.Layout(width="15em")),W.HTML()
+    self.add,self.status = W.Checkbox(False, description="add to it if it is there", indent=False, layout=W.Layout(width="14em")),W.HTML()
     use,write = W.Button(description="Relabel", icon="pencil"),W.Button(description="Write", icon="save")
     def relabel(b):
         self.tell(lambda: f"{len(self.relabel(self.i, self.new.value))} relabelled, not yet written")
@@ -207,13 +207,13 @@ def pen(self:MistakesBrowser)->W.Widget:
     use.on_click(relabel); write.on_click(lambda b: self.tell(save))
     return W.VBox([W.HBox([self.new, use]), W.HBox([self.file, self.add, write], layout=W.Layout(flex_flow="row wrap")), self.status])
 
-# %% ../../nbs/05_evaluate/09a_mistakes.ipynb #8851daed
+# %% ../../nbs/05_evaluate/09a_mistakes.ipynb #39ef4db9
 @patch
 def build(self:MistakesBrowser)->W.Widget:
     "Filters and list above the view, the pen below it"
     view,pen,kinds = self.view(),self.pen(),[o for o in _kinds if o in set(self.table.kind)]
-    self.by_label = W.Dropdown(options=[("all", None), *((o, o) for o in self.answered.vocab)], value=self.label, description="label")
-    self.by_kind = W.Dropdown(options=[("all", None), ("student wrong", "student wrong"), *((o, o) for o in kinds)], value=self.kind, description="answers")
+    self.by_label = W.Dropdown(options=[("all", ""), *((o, o) for o in self.answered.vocab)], value=self.label or "", description="label")
+    self.by_kind = W.Dropdown(options=[("all", ""), ("student wrong", "student wrong"), *((o, o) for o in kinds)], value=self.kind or "", description="answers")
     self.pick,self.count,self.filling = W.Select(rows=6, layout=W.Layout(width="34em")),W.Label(),False
     for o in (self.by_label, self.by_kind): o.observe(self.refill, "value")
     self.pick.observe(lambda o: None if self.filling or o["new"] is None else self.go(o["new"]), "value")

@@ -173,7 +173,7 @@ def _repr_mimebundle_(self:ClipWidget, include=None, exclude=None):
     res = {"text/plain":repr(self), "image/png":fig_to_uri(self.figure()).partition(",")[2]}
     return {**self.widget._repr_mimebundle_(), **res} if cell_run() else res
 
-# %% ../../nbs/05_evaluate/09_widgets.ipynb #617b5e82
+# %% ../../nbs/05_evaluate/09_widgets.ipynb #3c3b4277
 def jpeg_bytes(
     frame, # uint8 `[H,W,3]`
 )->bytes:
@@ -189,10 +189,10 @@ class ClipPlayer:
     ):
         self.frames,self.times = np.zeros((1,9,16,3), np.uint8),np.zeros(1)
         self.image,self.clock = W.Image(format="jpeg", layout=W.Layout(width=f"{width}px")),W.Label(layout=W.Layout(width="4.5em"))
-        self.play,self.at = W.Play(max=0, interval=100),W.IntSlider(max=0, readout=False, layout=W.Layout(width=f"{width-200}px"))
+        self.play,self.at = W.Play(max=0, interval=100),W.IntSlider(max=0, readout=False, layout=W.Layout(width="auto", flex="1 1 0"))
         W.link((self.play, "value"), (self.at, "value"))
         self.at.observe(self.draw, "value")
-        self.box = W.VBox([self.image, W.HBox([self.play, self.at, self.clock])])
+        self.box = W.VBox([self.image, W.HBox([self.play, self.at, self.clock], layout=W.Layout(width=f"{width}px"))])
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #9be6f56f
 @patch
