@@ -36,6 +36,7 @@ from soccerkd.distill.feature_bank import *
 from soccerkd.distill.runs import *
 from soccerkd.distill.machines import *
 from soccerkd.distill.ray_bank import *
+from soccerkd.distill.ecosystem import *
 from soccerkd.evaluate.metrics import *
 from soccerkd.evaluate.efficiency import *
 from soccerkd.evaluate.figures import *
@@ -45,6 +46,9 @@ from soccerkd.evaluate.views import *
 from soccerkd.evaluate.recipe import *
 from soccerkd.evaluate.html import *
 from soccerkd.evaluate.attribution import *
+from soccerkd.evaluate.widgets import *
+from soccerkd.evaluate.mistakes import *
+from soccerkd.evaluate.alpha import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
 from soccerkd.deploy.events import *

@@ -300,9 +300,12 @@ def show_results(self:ClipDL,
     b, # A batch
     out, # Decoded predictions, as fastai gives them
     max_n:int=4, # Clips
+    show:bool=True, # Draw it; otherwise return what there is to draw, as fastai's loggers ask for
     **kwargs,
 ):
     "Clips as strips, with the label and what the network says: green if right, red if not"
+    if not show: return TfmdDL.show_results(self, b, out, max_n=max_n, show=False)
+    if isinstance(out, tuple): out = out[0] # As fastai's `Interpretation` gives them
     ys,ps = [[self.vocab[int(i)] for i in o] for o in (b[1], out)]
     return _strips(b[0], [f"{y}, predicted {p}" for y,p in zip(ys, ps)], max_n, ["#1b7837" if y==p else "#b2182b" for y,p in zip(ys, ps)])
 

@@ -175,8 +175,9 @@ def train_teacher(
     dls = ClipDataLoaders.from_clips(**parts, n_frames=n_frames, size=size, bs=bs, seed=seed, device=device)
     learn = train_role(Recipe(teacher=model, teacher_epochs=epochs, lr=lr, seed=seed, teacher_weights=weights), "teacher", dls, out)
     r = judge(learn, out, "valid")
-    if json: return dict(run=out, **r)
-    print(r._repr_markdown_()); print(out)
+    page = _page(out, learn, r)
+    if json: return dict(run=out, report=page, **r)
+    print(r._repr_markdown_()); print(page)
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #a68e78b0
 @command
@@ -186,6 +187,7 @@ def evaluate(
     json:bool=False, # Print JSON
     device:str=None, # cpu or cuda
     again:bool=False, # Allow a further look at clips that were held back when it was trained
+    report:str=None, # Folder for a report.html about these clips
     calibrate:str=None, # Folder or table with the validation clips: fit the temperature on them first, and keep it in the run
 ):
     "Scores of a trained network on labelled clips"
@@ -194,7 +196,9 @@ def evaluate(
     from soccerkd.evaluate.report import evaluate as score
     learn = load_run(run, device=device)
     if calibrate: _calibrate(learn, find_clips(calibrate))
-    r = score(learn, learn.dls.test_dl(find_clips(path), with_labels=True, num_workers=0), again=again)
+    dl = learn.dls.test_dl(find_clips(path), with_labels=True, num_workers=0)
+    r = score(learn, dl, again=again)
+    if report: _page(report, learn, r, dl)
     if json: return dict(r)
     print(r._repr_markdown_())
 
@@ -205,6 +209,15 @@ def _calibrate(learn, clips):
     from soccerkd.evaluate.calibration import calibrate as fit
     own = split_of_run(learn.run_path, clips, need=())["valid"] if (learn.run_path/"split.csv").exists() else []
     fit(learn, learn.dls.test_dl(own or clips, with_labels=True, num_workers=0))
+
+def _page(out, learn, r, dl=None):
+    "The report.html of a single network"
+    from pathlib import Path
+    from soccerkd.core import read_json
+    from soccerkd.evaluate.html import write_report
+    settings = read_json(learn.run_path/"config.json").get("settings", {})
+    role = settings.get("role", "network")
+    return write_report(out, {role:r}, learn.dls, settings, title=f"Report of {Path(learn.run_path).name}", models={role:learn.model}, dl=dl, run=learn.run_path)
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #336f8b64
 @command

@@ -17,6 +17,8 @@ from ..data.clips import ClipDataLoaders, is_synthetic
 from ..data.splits import *
 from ..data.transforms import plain
 from ..distill.machines import *
+from ..distill.runs import load_run
+from ..evaluate.html import write_report
 from ..evaluate.metrics import *
 from ..evaluate.recipe import *
 from ..evaluate.report import *
@@ -105,23 +107,26 @@ controls = dict(frozen="frozen features", **roles)
 def compare_on(
     clips:list[Clip], # With labels and groups
     recipe:Recipe, # What to train
-    out, # Folder: one per fold, and counts.json
+    out, # Folder: one per fold, counts.json and report.html
     folds=5, # As in `held_out_folds`
     frozen:tuple|None=None, # Image network and weights of the control, such as `("mobilenet_v2", "weights.pth")`
     quiet:bool=False, # No progress bars
+    report:bool=True, # Write report.html
     **data, # For `ClipDataLoaders.from_clips`: `n_frames`, `size`, `bs`, ...
 )->dict[str,Report]: # One report per network over the clips of all folds
     "Teacher, student alone and student with teacher, each clip judged by networks that never saw its group"
     join_machines(data.get("device"))
-    vocab,out,found = sorted({c.label for c in clips}),shared_folder(out),{}
+    vocab,out,found,judged = sorted({c.label for c in clips}),shared_folder(out),{},[]
     for i,(tr,te) in enumerate(held_out_folds(clips, folds, recipe.seed)):
         if missing := set(vocab)-{c.label for c in tr}:
             raise SoccerKDError.of(f"fold {i}", f"leaves no {', '.join(sorted(missing))} to train on", "use fewer folds, or leave that class out with labels")
         dls = ClipDataLoaders.from_clips(tr, te, seed=recipe.seed, vocab=vocab, **data)
+        judged += dls.valid_ds.items
         if frozen: found.setdefault("frozen", []).append(_one(dls, on_first(frozen_control, dls, *frozen)))
         for role,r in run_recipe(dls, recipe, out/f"fold{i}", split="valid", quiet=quiet).items(): found.setdefault(role, []).append((r.logits, r.labels, r.ids))
     reports = {k:_joined(found[k], vocab) for k in controls if k in found}
     on_first(write_json, out/"counts.json", {k:dict(right=int(r.right.sum()), n=r["n"], vocab=vocab, confusion=r["confusion"], recipe=asdict(recipe), synthetic=is_synthetic(clips)) for k,r in reports.items()})
+    if report: on_first(_report, out, reports, dls, judged, recipe)
     return reports
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #ead7cd64
@@ -135,6 +140,15 @@ def _joined(parts, vocab):
     res = report_of(np.concatenate([o[0] for o in parts]), np.concatenate([o[1] for o in parts]), vocab)
     res.ids = [i for o in parts for i in o[2]]
     return res
+
+def _report(out, reports, dls, judged, recipe):
+    "The page of all folds together, unless it is newer than their networks"
+    file,runs = out/"report.html",list(out.glob("fold*/*/config.json"))
+    if file.exists() and file.stat().st_mtime>max(o.stat().st_mtime for o in runs): return file
+    told = {k:Report(r, split="folds") for k,r in reports.items()}
+    for k,r in reports.items(): vars(told[k]).update(vars(r))
+    models = {roles[k]:load_run(out/"fold0"/k, dls=dls).model for k in ("teacher", "student_kd")}
+    return write_report(out, told, dls, recipe, title=f"Report of {out.name}", models=models, dl=dls.test_dl(judged, with_labels=True, num_workers=0))
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #ea7d671c
 def counts_table(

@@ -28,8 +28,8 @@ from ..models.jointnet import refuse_random_backbone
 from ..models.zoo import create_model, freeze_backbone, model_groups
 
 # %% auto #0
-__all__ = ['adamw', 'LossScale', 'WarmUp', 'SmoothLoss', 'LateRecorder', 'out_of_memory', 'ClipLearner', 'teacher_learner',
-           'distill_learner', 'partial_mean']
+__all__ = ['adamw', 'LossScale', 'WarmUp', 'SmoothLoss', 'LateRecorder', 'TorchOptim', 'out_of_memory', 'ClipLearner',
+           'teacher_learner', 'distill_learner', 'partial_mean']
 
 # %% ../../nbs/04_distill/02_learner.ipynb #72950d80
 class LossScale(MixedPrecision):
@@ -117,7 +117,12 @@ def refuse_nan(self:LateRecorder,
         f"lower the learning rate (it is {lr:.3g}), try precision='fp32', or look at the clips of that batch; a checkpoint of the epoch before is kept")
 
 # %% ../../nbs/04_distill/02_learner.ipynb #f6e1dde8
-adamw = partial(OptimWrapper, opt=torch.optim.AdamW, fused=True, betas=(.9,.99), eps=1e-5) # fastai's defaults
+class TorchOptim(OptimWrapper):
+    "A PyTorch optimiser for fastai; `hypers` are numbers, which is what loggers can draw"
+    @property
+    def hypers(self): return [{k:v for k,v in o.items() if isinstance(v, (int, float)) and not isinstance(v, bool)} for o in super().hypers]
+
+adamw = partial(TorchOptim, opt=torch.optim.AdamW, fused=True, betas=(.9,.99), eps=1e-5) # fastai's defaults
 
 # %% ../../nbs/04_distill/02_learner.ipynb #a59bc105
 def out_of_memory(

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..core import SoccerKDError, atomic_path, machine_info, read_json
-from ..data.clips import ClipDataLoaders
-from ..data.splits import split_hash
+from ..data.clips import ClipDataLoaders, is_synthetic
+from ..data.splits import split_hash, split_table
 from ..data.transforms import TensorClip, plain
 from ..distill.runs import load_run, split_of_run
 from .efficiency import *
@@ -21,7 +21,8 @@ from .recipe import *
 from .report import *
 
 # %% auto #0
-__all__ = ['table_html', 'results_table', 'pick_examples', 'clip_html', 'page_html', 'write_report', 'rewrite_report']
+__all__ = ['table_html', 'results_table', 'pick_examples', 'clip_html', 'page_html', 'settings_table', 'write_report',
+           'rewrite_report']
 
 # %% ../../nbs/05_evaluate/05_html.ipynb #c35c5797
 def table_html(
@@ -88,7 +89,13 @@ th:first-child{text-align:left}thead th{border-bottom:2px solid var(--line)}.scr
 figure{margin:.8rem 0;break-inside:avoid}figcaption span{display:inline-block;margin:.1rem .6rem .1rem 0;padding:.05rem .5rem;border-radius:.4rem;background:var(--soft)}
 .right{border-left:4px solid #16a489}.wrong{border-left:4px solid #ae3e12}.note{background:var(--soft);padding:.6rem .9rem;border-radius:.5rem}
 .row{display:flex;flex-wrap:wrap;gap:1rem}pre{overflow-x:auto;font-size:.85rem;background:var(--soft);padding:.8rem;border-radius:.5rem}
-@media print{body{max-width:none;margin:0}h2{break-after:avoid}}
+.facts thead{display:none}.facts td{text-align:left;overflow-wrap:anywhere}.facts>div{flex:1 1 15rem;min-width:0}
+details{margin:.8rem 0}summary{cursor:pointer}
+@page{margin:14mm}
+@media print{:root{color-scheme:light;--line:#bbb;--soft:#f2f2f2}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}
+body{max-width:none;margin:0;padding:0;font-size:10pt;line-height:1.35}h1{font-size:18pt}h2{margin-top:1.4rem}h2,h3{break-after:avoid}
+.scroll{overflow:visible}table{font-size:7.5pt}th,td{padding:.15rem .3rem}td{white-space:nowrap}.facts td{white-space:normal}thead th{vertical-align:bottom}tr,img,.note{break-inside:avoid}
+pre{white-space:pre-wrap;font-size:7pt}details:not([open]){display:none}}
 """
 def page_html(
     title:str, # Heading
@@ -99,46 +106,97 @@ def page_html(
     return f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{html.escape(title)}</title><style>{_css}</style></head><body><h1>{html.escape(title)}</h1>{body}</body></html>'
 
 # %% ../../nbs/05_evaluate/05_html.ipynb #b20972bc
-def _data_section(dls, split):
-    "Which clips, and how they were split"
-    t = pd.crosstab(dls.table.split, dls.table.label)
+_told = dict(given="These clips were given to be judged; how the network was trained is told by its own report.", folds="Each clip was judged by networks that never saw its group (match, place or person).",
+    test="These clips were held back when the network was trained.", valid="The network was chosen by these clips.")
+def _counts(clips):
+    "Clips of each class in each part"
+    t = pd.crosstab(clips.split, clips.label)
     t.index.name = t.columns.name = None
-    t["all"] = t.sum(1); t["groups"] = dls.table.groupby("split").group.nunique()
+    t["all"] = t.sum(1); t["groups"] = clips.groupby("split").group.nunique()
+    return t.loc[sorted(t.index, key=lambda o: ("train", "valid", "test", o).index(o))]
+
+def _data_section(dls, split, items=None):
+    "Which clips, and how they were split; `items` if they are not those of the loaders"
+    if items is not None: return table_html(_counts(split_table(**{split:items})))+f"<p>{_told[split]}</p>"
     bad = "" if not len(dls.bad) else f"<p>{len(dls.bad)} clips could not be read and were left out:</p>"+table_html(dls.bad.set_index("id")[["reason"]])
-    return table_html(t)+f"<p>No group (match, place or person) is in two splits. Split hash <code>{split_hash(dls.table)}</code>. Every number above is from the <b>{split}</b> clips.</p>{bad}"
+    return table_html(_counts(dls.table))+f"<p>No group (match, place or person) is in two splits. Split hash <code>{split_hash(dls.table)}</code>. Every number above is from the <b>{split}</b> clips.</p>{bad}"
+
+# %% ../../nbs/05_evaluate/05_html.ipynb #69ebe41b
+def _histories(out):
+    "Network to its history, or to those of all folds"
+    def read(folder, k): return {k:pd.read_csv(f)} if (f := folder/"history.csv").exists() else {}
+    if folds := sorted(out.glob("fold*")): return {roles[k]:runs for k in roles if (runs := {o:h for f in folds for o,h in read(f/k, f.name).items()})}
+    return {n:h for k in roles for n,h in read(out/k, roles[k]).items()} or read(out, "network")
 
 def _curves(out):
     "Training curves from the run folders"
-    runs = {roles[k]:pd.read_csv(out/k/"history.csv") for k in roles if (out/k/"history.csv").exists()} or {"network":pd.read_csv(f) for f in [out/"history.csv"] if f.exists()}
-    return "".join(f"<h3>{k}</h3>"+fig_to_html(plot_history(df)[0], f"loss and accuracy of the {k} over the epochs") for k,df in runs.items())
+    found = _histories(out)
+    if not found: return "<p>No history was kept.</p>"
+    told = "<p>hard is the loss against the labels, kd the teacher's term, both before alpha weighs them.</p>" if any("kd" in h for o in found.values() for h in (o.values() if isinstance(o, dict) else [o])) else ""
+    return told+"".join(f"<h3>{k}</h3>"+fig_to_html(plot_history(o), f"loss and accuracy of the {k} over the epochs") for k,o in found.items())
+
+# %% ../../nbs/05_evaluate/05_html.ipynb #59023877
+def settings_table(
+    settings:dict, # Names to plain values, dicts of them, or lists
+)->pd.DataFrame: # One row a setting; what is not set is left out
+    "Settings as a table, dicts unfolded"
+    def flat(d, pre=""):
+        for k,v in d.items():
+            if isinstance(v, dict): yield from flat(v, f"{pre}{k} ")
+            elif v is not None and v!="": yield f"{pre}{k}".replace("_", " "),", ".join(map(str, v)) if isinstance(v, (list, tuple)) else str(v)
+    return pd.DataFrame(dict(value=dict(flat(settings))))
+
+def _config_section(recipe, dls):
+    "Recipe, clips and machine, and all of it as JSON"
+    told = dict(recipe=recipe if isinstance(recipe, dict) else asdict(recipe), clips=dls.config, machine=machine_info())
+    def part(k, v): return f"<div><h3>{k.capitalize()}</h3>"+table_html(settings_table({a:b for a,b in v.items() if not (k=="recipe" and a in ("data", "split", "content"))}))+"</div>"
+    tables = '<div class="row facts">'+"".join(part(k, v) for k,v in told.items() if v)+"</div>"
+    return tables+"<details><summary>as JSON</summary><pre>"+html.escape(json.dumps(told, indent=1, default=str))+"</pre></details>"
+
+# %% ../../nbs/05_evaluate/05_html.ipynb #8ee4384c
+_formats = dict(clip_accuracy="{:.1%}", macro_f1="{:.3f}", nll="{:.3f}", ece="{:.1%}", nll_calibrated="{:.3f}", ece_calibrated="{:.1%}", params="{:,}", ms_per_clip="{:.1f}", p_mcnemar="{:.3f}", low="{:.1%}", high="{:.1%}",
+    gmacs="{:.2f}", mb="{:.1f}", ms="{:.1f}", ms_q1="{:.1f}", ms_q3="{:.1f}", clips_per_s="{:.1f}", speedup="{:.2f}")
+
+def _results_section(reports):
+    "Table and picture of the scores, with their intervals"
+    first,named = next(iter(reports.values())),{roles.get(k, k):r for k,r in reports.items()}
+    intervals = plot_intervals({k:wilson(int(r.right.sum()), r["n"]) for k,r in named.items()}, baseline=first["majority"])
+    told = "<p>The last column is McNemar's test against the student alone on the same clips. One run is one throw of the dice: a small difference here may turn round with another seed.</p>" if len(reports)>1 else ""
+    return table_html(results_table(reports), _formats)+fig_to_html(intervals, "accuracy with intervals")+told+"<p>The interval is Wilson's, 95 %. nll is the negative log likelihood in nats, ece the expected calibration error with ten bins; calibrated: at the temperature that was fitted on the validation clips.</p>"
+
+def _confusions(reports):
+    "The tables of who is taken for whom, side by side"
+    return '<div class="row">'+"".join(fig_to_html(plot_confusion(r.confusion, roles.get(k, k)), f"confusion of the {roles.get(k, k)}") for k,r in reports.items())+"</div>"
+
+def _cost_section(reports, models, x, bs):
+    "What the networks cost: measured, or what the reports hold"
+    if models: return table_html(efficiency_table(models, x, bs=bs, n=10, n_batch=2), _formats)
+    return table_html(pd.DataFrame({roles.get(k, k):{o:r.get(o) for o in ("params", "ms_per_clip")} for k,r in reports.items()}, dtype=object).T, _formats)
 
 # %% ../../nbs/05_evaluate/05_html.ipynb #331a57b6
+_synthetic = "SYNTHETIC clips: the numbers are not to be compared with results on matches."
 def write_report(
     out, # Folder that `run_recipe` wrote, or of one run
     reports:dict[str,Report], # What `run_recipe` returned, or one report under any name
     dls, # The loaders
     recipe:Recipe|dict, # What was trained
     title:str="SoccerKDNet: teacher, student alone, student + KD", # Heading
-    note:str="", # What the clips are; stands above the results
-    models:dict|None=None, # Name to module, for the table of costs
+    note:str|None=None, # What the clips are; stands above the results. By default it says if they are synthetic
+    models:dict|None=None, # Name to module, for the table of costs; without them it holds what the reports do
     cost_bs:int=8, # Clips at a time for the clips per second in that table
+    dl=None, # The loader that was judged, if it is none of `dls`
+    run=None, # Folder with the histories; `out` by default
 )->Path: # `report.html` in `out`
     "Write `report.html`"
-    out,first = Path(out),next(iter(reports.values()))
-    dl = dls.heldout() if first["split"]=="test" else dls.valid
-    fmt = dict(clip_accuracy="{:.1%}", macro_f1="{:.3f}", nll="{:.3f}", ece="{:.1%}", nll_calibrated="{:.3f}", ece_calibrated="{:.1%}", params="{:,}", ms_per_clip="{:.1f}", p_mcnemar="{:.3f}", low="{:.1%}", high="{:.1%}",
-        gmacs="{:.2f}", mb="{:.1f}", ms="{:.1f}", clips_per_s="{:.1f}", speedup="{:.2f}")
+    out,split = Path(out),next(iter(reports.values()))["split"]
+    items,dl = dl and dl.dataset.items,dl or (dls.heldout() if split=="test" else dls.valid)
+    if note is None: note = _synthetic if is_synthetic(dl.dataset.items) else ""
     typical,wrong = pick_examples(reports)
-    clips = lambda idx: "".join(clip_html(i, reports, dl.dataset, dls.config["slots"]) for i in idx)
-    intervals = plot_intervals({roles.get(k, k):wilson(int(r.right.sum()), r["n"]) for k,r in reports.items()}, baseline=first["majority"])
-    sections = {"":f'<p class="note">{html.escape(note)}</p>' if note else "", "Results":table_html(results_table(reports), fmt)+fig_to_html(intervals, "accuracy with intervals")
-        +("<p>The last column is McNemar's test against the student alone on the same clips. One run is one throw of the dice: a small difference here may turn round with another seed.</p>" if len(reports)>1 else "")
-        +"<p>nll is the negative log likelihood in nats, ece the expected calibration error with ten bins; calibrated: at the temperature that was fitted on the validation clips.</p>",
-        "Clips, and what the networks say":clips(typical), ("The taught student's hardest clips" if "student_kd" in reports else "The hardest clips"):clips(wrong) or "<p>None.</p>",
-        "Which classes are mixed up":'<div class="row">'+"".join(fig_to_html(plot_confusion(r.confusion, roles.get(k, k)), f"confusion of the {roles.get(k, k)}") for k,r in reports.items())+"</div>",
-        "Training":_curves(out), "Data":_data_section(dls, first["split"])}
-    if models: sections["Cost"] = table_html(efficiency_table(models, plain(dl.one_batch()[0])[:1], bs=cost_bs, n=10, n_batch=2), fmt)
-    sections["How it was made"] = "<pre>"+html.escape(json.dumps(dict(recipe=recipe if isinstance(recipe, dict) else asdict(recipe), data=dls.config, machine=machine_info()), indent=1, default=str))+"</pre>"
+    def clips(idx): return "".join(clip_html(i, reports, dl.dataset, dls.config["slots"]) for i in idx)
+    sections = {"":f'<p class="note">{html.escape(note)}</p>' if note else "", "Results":_results_section(reports), "Clips, and what the networks say":clips(typical),
+        ("The taught student's hardest clips" if "student_kd" in reports else "The hardest clips"):clips(wrong) or "<p>They are among the clips above.</p>",
+        "Which classes are mixed up":_confusions(reports), "Training":_curves(Path(run or out)), "Data":_data_section(dls, split, items),
+        "Cost":_cost_section(reports, models, plain(dl.one_batch()[0])[:1], cost_bs), "How it was made":_config_section(recipe, dls)}
     with atomic_path(out/"report.html") as tmp: tmp.write_text(page_html(title, sections), encoding="utf-8")
     return out/"report.html"
 
@@ -166,5 +224,4 @@ def rewrite_report(
     reports = {k:judge(learn, where[k], split) for k,learn in learners.items()}
     recipe = read_json(f)["recipe"] if (f := run/"metrics.json").exists() else config.get("settings", {})
     models = {roles.get(k, k):o.model for k,o in learners.items() if k!="student_alone"} # Which costs what the taught one costs
-    note = "SYNTHETIC clips: the numbers are not to be compared with results on matches." if any(r.get("synthetic") for r in reports.values()) else ""
-    return write_report(run, reports, dls, recipe, **{"title":f"Report of {run.name}", "note":note, "models":models, **kwargs}), reports
+    return write_report(run, reports, dls, recipe, **{"title":f"Report of {run.name}", "models":models, **kwargs}), reports
