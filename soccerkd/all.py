@@ -43,6 +43,8 @@ from soccerkd.evaluate.report import *
 from soccerkd.evaluate.views import *
 from soccerkd.evaluate.recipe import *
 from soccerkd.evaluate.html import *
+from soccerkd.evaluate.study import *
+from soccerkd.evaluate.alpha import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
 from soccerkd.deploy.events import *
