@@ -48,7 +48,9 @@ from soccerkd.evaluate.html import *
 from soccerkd.evaluate.attribution import *
 from soccerkd.evaluate.widgets import *
 from soccerkd.evaluate.mistakes import *
+from soccerkd.evaluate.study import *
 from soccerkd.evaluate.alpha import *
+from soccerkd.evaluate.explorer import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
 from soccerkd.deploy.events import *

@@ -19,7 +19,7 @@ from soccerkd.core import rng_for
 from soccerkd.evaluate.report import report_of
 from soccerkd.evaluate.widgets import ClipBrowser
 from soccerkd.evaluate.mistakes import MistakesBrowser
-from soccerkd.evaluate.alpha import AlphaExplorer
+from soccerkd.evaluate.explorer import AlphaExplorer
 clips,rng = [c for o in ("train", "val") for c in clips_from_folder(f"clips/{o}")],rng_for("lab", 0)
 vocab = sorted({c.label for c in clips})
 y = np.array([vocab.index(c.label) for c in clips])
