@@ -15,6 +15,7 @@ from pages import Book, cfg, modules
 project = html_title = cfg.title
 release = cfg.version
 language = "en"
+highlight_language = "none" # Unless a block says what it is
 extensions = ["myst_nb", "sphinx_copybutton"]
 nb_execution_mode = "off" # The notebooks hold their outputs
 nb_ipywidgets_js = {} # No page asks another host for a script
@@ -45,11 +46,12 @@ def pages(app):
     app.book.write(Path(app.srcdir))
 
 def navigation(app, page, template, context, doctree):
-    "The tree of the side bar, which is flat: Sphinx takes a quarter of the build to make it for every page"
+    "The side bar, with the part that a page belongs to unfolded. Sphinx would take a quarter of the build to make it for every page"
     def item(nm):
         here,to = nm==page and "current ",context["pathto"](nm)
         return f'<li class="toctree-l1 {here or ""}"><a class="{here or ""}reference internal" href="{"#" if here else to}">{escape(app.env.titles[nm].astext())}</a></li>'
-    def tree(**kw): return "".join(f'<p class="caption" role="heading"><span class="caption-text">{k}</span></p><ul>{"".join(map(item, v))}</ul>\n' for k,v in app.book.parts().items())
+    def shown(k, v): return " open"*(page in v or k=="Tutorials")
+    def tree(**kw): return "".join(f'<details{shown(k, v)}><summary class="caption"><span class="caption-text">{k}</span></summary><ul>{"".join(map(item, v))}</ul></details>\n' for k,v in app.book.parts().items())
     context["toctree"] = tree
 
 def setup(app):

@@ -131,6 +131,7 @@ class Book:
     def links(self, md, at, start):
         "`md` with the links of a page of the book"
         base = re.escape(cfg.doc_host+cfg.doc_baseurl.rstrip("/"))
+        md = re.sub(r"\[\[(`[^`]+`)\]\([^)]*\)([^\]]*)\]\(", r"[\1\2](", md) # nbdev linked a name inside a link
         md = re.sub(rf"\]\({base}/([\w/]+)\.html#([^)]+)\)", lambda m: f"]({self.symbol(m[1], m[2])})", md)
         md = re.sub(r"^(:::+) *\{\.callout-(\w+).*\}", r"\1{\2}", md, flags=re.M) # Quarto's callouts
         return relink(md, start, lambda path,part: self.link(at, path, part))
