@@ -26,7 +26,10 @@ y = np.array([vocab.index(c.label) for c in clips])
 def said(wrong): return report_of(3*np.eye(4)[np.where(np.arange(len(y))%4<wrong, (y+1)%4, y)]+rng.normal(0, .3, (len(y),4)), y, vocab)
 reports = dict(teacher=said(1), student=said(2))
 studied = pd.DataFrame([dict(alpha=a, temperature=T, seed=s, accuracy=.6+.2*a+.01*s) for a in (0,.5,1) for T in (1.,4.) for s in range(3)])
-def count(): return [len(_instances), len([o for f in os.listdir("/proc/self/fd") if os.path.exists(f := f"/proc/self/fd/{f}") and (o := os.readlink(f)).endswith(".mp4")]), len(plt.get_fignums())]
+def target(f):
+    try: return os.readlink(f"/proc/self/fd/{f}")
+    except OSError: return ""
+def count(): return [len(_instances), sum(target(f).endswith(".mp4") for f in os.listdir("/proc/self/fd")), len(plt.get_fignums())]
 counts = []
 """
 cells = [setup, "ClipBrowser(clips, reports)", "AlphaExplorer(clips, reports, studied=studied, teacher_accuracy=.9, what='(invented)')", "MistakesBrowser(clips, reports, 'new.csv')",
@@ -107,7 +110,10 @@ def book(lab, chrome, folder):
         page.page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
         page.page.wait_for_timeout(1500)
         if begun(): break
-    try: wait(lambda: (folder/"counts.json").exists(), 90)
+    def failed(): return page.page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
+    try:
+        wait(lambda: (folder/"counts.json").exists() or failed(), 90)
+        assert not failed()
     finally:
         if out := os.environ.get("SOCCERKD_SCREENSHOTS"): page.page.wait_for_timeout(1500); page.page.screenshot(path=f"{out}/lab.png")
     return page

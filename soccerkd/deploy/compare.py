@@ -145,8 +145,8 @@ def _report(out, reports, dls, judged, recipe):
     "The page of all folds together, unless it is newer than their networks"
     file,runs = out/"report.html",list(out.glob("fold*/*/config.json"))
     if file.exists() and file.stat().st_mtime>max(o.stat().st_mtime for o in runs): return file
-    told = {k:Report(r, split="folds") for k,r in reports.items()}
-    for k,r in reports.items(): vars(told[k]).update(vars(r))
+    told = {k if k in roles else controls[k]:Report(r, split="folds") for k,r in reports.items()}
+    for a,b in zip(told.values(), reports.values()): vars(a).update(vars(b))
     models = {roles[k]:load_run(out/"fold0"/k, dls=dls).model for k in ("teacher", "student_kd")}
     return write_report(out, told, dls, recipe, title=f"Report of {out.name}", models=models, dl=dls.test_dl(judged, with_labels=True, num_workers=0))
 
@@ -174,7 +174,7 @@ def cross_validate(
     "Grouped cross-validation of teacher, student alone and student with teacher, over several seeds"
     rows = []
     for s in seeds:
-        reports = compare_on(clips, replace(recipe, seed=s), Path(out)/f"seed{s}", folds, **{"quiet":True, **kwargs})
+        reports = compare_on(clips, replace(recipe, seed=s), Path(out)/f"seed{s}", folds, **{"quiet":True, "report":False, **kwargs})
         rows += [dict(seed=s, network=controls[k], right=int(r.right.sum()), n=r["n"], clip_accuracy=r["clip_accuracy"], macro_f1=r["macro_f1"]) for k,r in reports.items()]
     return pd.DataFrame(rows)
 
