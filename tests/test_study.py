@@ -1,33 +1,20 @@
 "Studies with real processes that are killed, stopped and started side by side, on SQLite and on a real PostgreSQL"
-import glob, os, pwd, shutil, signal, subprocess, sys, tempfile, time
+import glob, multiprocessing, os, pwd, shutil, signal, subprocess, sys, tempfile, time
 from collections import Counter
 from pathlib import Path
 from uuid import uuid4
 import pytest
+pytest.importorskip("optuna", reason="optuna is not installed (extra [study])")
 from conftest import root
 from soccerkd.evaluate.study import StudyStore, read_study, study_url
+from study_program import work
 
-pytest.importorskip("optuna", reason="optuna is not installed (extra [study])")
-
-# One trial a line: its settings when it begins and when it ends. A trial that is named in `hang` doesn't end while that file is there
-program = """
-import os, sys, time
-from pathlib import Path
-import soccerkd.evaluate.study as s
-url,log,hang,place,patience = sys.argv[1:]
-if place!="here": s._place = lambda: place
-def note(what, cell):
-    with open(log, "a") as f: f.write(f"{what} {cell['alpha']:g} {cell['seed']} {place}\\n")
-def run(**cell):
-    note("begin", cell)
-    wanted = Path(hang)
-    while wanted.exists() and wanted.read_text()==f"{cell['alpha']:g} {cell['seed']}": time.sleep(.02)
-    time.sleep(.03)
-    note("end", cell)
-    return dict(accuracy=cell["alpha"], seconds_slept=.03)
-res = s.study(dict(alpha=[0,.5,1]), run, seeds=range(4), storage=url, patience=float(patience))
-assert len(res.table)==12 and not res.missing, res
-"""
+@pytest.fixture(scope="module")
+def fork():
+    "Starts real processes, from a server that has imported what they need"
+    ctx = multiprocessing.get_context("forkserver")
+    ctx.set_forkserver_preload(["study_program"])
+    return ctx.Process
 
 def postgres_programs():
     "Folder of initdb and pg_ctl, or why there is none"
@@ -68,19 +55,19 @@ def url(request, tmp_path):
 
 class Crew:
     "Processes that work at one study, and what they noted"
-    def __init__(self, url, folder): self.url,self.log,self.hang,self.all = url,folder/"log",folder/"hang",[]
+    def __init__(self, fork, url, folder): self.fork,self.url,self.log,self.hang,self.all = fork,url,folder/"log",folder/"hang",[]
     def start(self, place="here", patience=60.):
-        env = {**os.environ, "PYTHONPATH":str(root), "OMP_NUM_THREADS":"1"}
-        self.all.append(p := subprocess.Popen([sys.executable, "-c", program, self.url, self.log, self.hang, place, str(patience)], env=env, cwd=self.log.parent, stderr=subprocess.PIPE, text=True))
+        self.all.append(p := self.fork(target=work, args=(self.url, str(self.log), str(self.hang), place, patience)))
+        p.start()
         return p
     def lines(self, what): return [o.split() for o in self.log.read_text().splitlines() if o.startswith(what)] if self.log.exists() else []
-    def until(self, *line, seconds=60):
-        "Wait for a line of the log"
+    def until(self, *line, n=1, seconds=120):
+        "Wait for `n` lines of the log that begin like this"
         end = time.monotonic()+seconds
-        while not [o for o in self.lines(line[0]) if o[:len(line)]==list(line)]:
+        while len([o for o in self.lines(line[0]) if o[:len(line)]==list(line)])<n:
             assert time.monotonic()<end, f"no {line} in\n{self.log.read_text() if self.log.exists() else ''}"
             time.sleep(.02)
-    def ended(self, p, seconds=60): assert p.wait(seconds)==0, p.stderr.read()
+    def ended(self, p, seconds=120): p.join(seconds); assert p.exitcode==0
     def times(self, what): return Counter(tuple(o[1:3]) for o in self.lines(what))
     def beat(self):
         "Wait until just after somebody has shown a sign of life, when he holds no lock of the database"
@@ -95,12 +82,10 @@ class Crew:
         return Counter(t.state.name for t in store.rdb.get_all_trials(store.id))
 
 @pytest.fixture
-def crew(url, tmp_path):
-    c = Crew(url, tmp_path)
+def crew(fork, url, tmp_path):
+    c = Crew(fork, url, tmp_path)
     yield c
-    for p in c.all:
-        if p.poll() is None: p.kill()
-        p.wait(); p.stderr.close()
+    for p in c.all: p.kill(); p.join()
 
 def test_shared(crew):
     "Three processes that begin at once, on a database without a table: every trial is run by one of them, once"
@@ -115,7 +100,7 @@ def test_killed_and_resumed(crew):
     crew.hang.write_text("0.5 1")
     p = crew.start()
     crew.until("begin", "0.5", "1")
-    p.send_signal(signal.SIGKILL); p.wait()
+    p.kill(); p.join()
     done = crew.times("end")
     assert 4<=len(done)<12 and ("0.5", "1") not in done and read_study(crew.url).table.shape[0]==len(done)
     crew.hang.unlink()
@@ -132,12 +117,12 @@ def test_partner_killed(crew):
     a = crew.start()
     crew.until("begin", "0", "0")
     b = crew.start()
-    while len(crew.times("end"))<11: time.sleep(.02)
+    crew.until("end", n=11)
     time.sleep(.5)
-    assert b.poll() is None and crew.times("begin")["0","0"]==1 # Somebody lives who is at it
-    a.send_signal(signal.SIGKILL); a.wait()
+    assert b.is_alive() and crew.times("begin")["0","0"]==1 # Somebody lives who is at it
+    a.kill(); a.join()
     crew.hang.unlink()
-    crew.ended(b, 20)
+    crew.ended(b, 50)
     assert crew.times("end")["0","0"]==1 and crew.states()=={"COMPLETE":12, "FAIL":1}
 
 def test_other_machine(crew):
@@ -146,12 +131,12 @@ def test_other_machine(crew):
     a = crew.start("far", 1.5)
     crew.until("begin", "0", "0")
     b = crew.start("near", 1.5)
-    while len(crew.times("end"))<11: time.sleep(.02)
+    crew.until("end", n=11)
     time.sleep(3)
     assert crew.times("begin")["0","0"]==1
-    a.send_signal(signal.SIGKILL); a.wait()
+    a.kill(); a.join()
     crew.hang.unlink()
-    crew.ended(b, 20)
+    crew.ended(b, 50)
     assert [o[3] for o in crew.lines("end") if o[1:3]==["0","0"]]==["near"]
     assert crew.states()=={"COMPLETE":12, "FAIL":1}
 
@@ -161,11 +146,11 @@ def test_woken_up(crew):
     a = crew.start("far", 3)
     crew.until("begin", "0", "0")
     crew.beat()
-    a.send_signal(signal.SIGSTOP)
+    os.kill(a.pid, signal.SIGSTOP)
     crew.hang.unlink()
     crew.ended(crew.start("near", 3))
     assert crew.states()=={"COMPLETE":12, "FAIL":1}
-    a.send_signal(signal.SIGCONT)
+    os.kill(a.pid, signal.SIGCONT)
     crew.ended(a)
     assert crew.times("end")["0","0"]==2 and set(crew.times("end").values())=={1,2}
     assert crew.states()=={"COMPLETE":12, "FAIL":1} and len(read_study(crew.url).table)==12

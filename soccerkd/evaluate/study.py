@@ -62,7 +62,7 @@ def shown_url(
     import sqlalchemy
     return sqlalchemy.make_url(url).render_as_string(hide_password=True)
 
-# %% ../../nbs/05_evaluate/08_study.ipynb #bff1a875
+# %% ../../nbs/05_evaluate/08_study.ipynb #22038567
 def open_database(
     url:str, # From `study_url`
 ): # Optuna's `RDBStorage`, and the table in which processes claim trials
@@ -70,9 +70,10 @@ def open_database(
     optuna = _optuna()
     import sqlalchemy as sa
     if (lite := url.startswith("sqlite")):
-        file = Path(sa.make_url(url).database or "study.db")
+        file = Path(sa.make_url(url).database or ":memory:")
+        if file.name==":memory:": raise SoccerKDError.of(url, "is kept in memory and gone with this process", "give a file")
         with disk_errors(file): file.parent.mkdir(parents=True, exist_ok=True)
-    how = dict(poolclass=sa.NullPool, **({"connect_args":{"timeout":60}} if lite else {}))
+    how = dict(poolclass=sa.NullPool, connect_args=dict(timeout=60) if lite else dict(client_encoding="utf8") if url.startswith("postgresql+psycopg") else {})
     for again in range(20):
         try:
             rdb = optuna.storages.RDBStorage(url, engine_kwargs=how)
