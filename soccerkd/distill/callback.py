@@ -143,7 +143,7 @@ def hard_each(self:DistillCallback)->Tensor: # `[B]`
 # %% ../../nbs/04_distill/01_callback.ipynb #952a51e8
 class DistillRecorder(Callback):
     "Columns `hard` and `kd` in the recorder: mean loss per clip over the epoch's training batches"
-    order,name = Recorder.order+1,"distill_recorder"
+    order,name,remove_on_fetch = Recorder.order+1,"distill_recorder",True # Like the recorder it steps aside when answers are fetched between epochs
     def before_fit(self):
         names = list(self.recorder.metric_names)
         at = len(names)-int(self.recorder.add_time)
