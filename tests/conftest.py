@@ -1,10 +1,11 @@
 "What the tests share: the flags of the notebooks' cells, long runs that are kept, and a table of the slowest notebooks"
-import ctypes, gc, hashlib, os, shutil, sys
+import ctypes, gc, hashlib, os, re, shutil, sys
 from collections import Counter
 from pathlib import Path
 import hypothesis, pytest
 from filelock import FileLock
 from forks import Programs
+from xdist.scheduler import LoadScopeScheduling
 
 root = Path(__file__).resolve().parent.parent
 cache = root/".cache"
@@ -19,17 +20,23 @@ def pytest_addoption(parser):
     parser.addoption("--flags", default="", help="flagged cells to run that are skipped otherwise, such as 'slow cuda'")
 
 def pytest_configure(config):
-    for o in ("slow: takes minutes", "cuda: needs a GPU", "xdist_group(name): tests that one worker runs, in order"): config.addinivalue_line("markers", o)
+    for o in ("slow: takes minutes", "cuda: needs a GPU"): config.addinivalue_line("markers", o)
 
-@pytest.hookimpl(tryfirst=True) # Before xdist deals the tests out
+class ByPage(LoadScopeScheduling):
+    "A page's cells share what they made, so one worker runs them, in order; likewise the tests of a file"
+    def _split_scope(self, nodeid):
+        page = re.search(r"test_notebooks\.py::test_cell\[([\w/]+)-", nodeid)
+        return page[1] if page else nodeid.split("::")[0]
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log): return ByPage(config, log)
+
 def pytest_collection_modifyitems(config, items):
     "`@pytest.mark.slow` is to a test what `#| slow` is to a cell"
     off = {"slow", "cuda"}-set(config.getoption("--flags").split())
     items.sort(key=lambda o: o.path.stem=="test_notebooks") # The long ones first, so that no worker is left with them at the end
     for o in items:
         for m in off & {m.name for m in o.iter_markers()}: o.add_marker(pytest.mark.skip(reason=m))
-        page = getattr(o, "callspec", None) and getattr(o.callspec.params.get("nb"), "name", None)
-        if not any(o.iter_markers("xdist_group")): o.add_marker(pytest.mark.xdist_group(page or o.path.stem)) # A page's cells share what they made
 
 def pytest_terminal_summary(terminalreporter):
     "Seconds for each of the slowest notebooks, so that a page that grows slow is seen"
