@@ -101,7 +101,7 @@ class Book:
         if c.cell_type=="raw" or "hide" in dirs: return []
         if c.cell_type=="markdown": return [mk_cell(body, "markdown")]
         if hasattr(c, "sym"): c,docs,body = mk_cell(""),[c],""
-        heads,tables = [self.heading(nm, mod, o.sym) for o in docs],[table(o.sym) for o in docs]
+        heads,tables = [self.heading(nm, mod, o.sym) for o in docs],[table(o.sym, len(docs)>1) for o in docs]
         c.outputs = [o for o in map(still, c.get("outputs", [])) if o and o.get("name")!="stderr"]
         if body and only_imports(body): return [mk_cell(folded("Imports", f"```python\n{body}\n```"), "markdown")]
         tags = ["exported"]*("export" in dirs)+["remove-input"]*("echo" in dirs)
@@ -212,11 +212,11 @@ def figure_width(c):
 
 def folded(title, md): return f"<details><summary>{title}</summary>\n\n{md}\n\n</details>"
 
-def table(doc):
-    "The parameters of a symbol, folded"
+def table(doc, named=False):
+    "The parameters of a symbol, folded, with its name if others stand beside it"
     try: md = str(DocmentTbl(doc.sym))
     except (TypeError, ValueError): md = ""
-    return folded("Parameters", md) if md else ""
+    return folded("Parameters"+f" of <code>{doc.nm}</code>"*named, md) if md else ""
 
 def modules():
     "Name -> file of each module, for the pages that show the source"
