@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
     "Clips, a notebook, and settings that load nothing from elsewhere"
     from soccerkd.data.world import make_clips
     d = tmp_path_factory.mktemp("lab")
-    make_clips(d/"clips", per_class=4, seed=0, size=96, splits=(.5,.5,0.))
+    make_clips(d/"clips", per_class=4, seed=0, size=96, splits=(.5,.5,0.), workers=1)
     nb = dict(nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=dict(name="python3", display_name="python3", language="python")),
         cells=[dict(cell_type="code", id=f"cell{i}", metadata={}, execution_count=None, outputs=[], source=o.strip()) for i,o in enumerate(cells)])
     (d/"widgets.ipynb").write_text(json.dumps(nb))
@@ -230,8 +230,8 @@ def report(tmp_path_factory):
     from soccerkd.evaluate.html import write_report
     from soccerkd.evaluate.recipe import Recipe, roles, run_recipe
     d = tmp_path_factory.mktemp("report")
-    dls = ClipDataLoaders.from_folder(make_clips(d/"clips", per_class=6, seed=0, size=96, splits=(.34,.33,.33)), n_frames=2, size=32, bs=8, seed=0, device="cpu")
-    recipe = Recipe("tam_resnet18", "tam_resnet18", teacher_epochs=2, student_epochs=2, lr=2e-3, precision="fp32")
+    dls = ClipDataLoaders.from_folder(make_clips(d/"clips", per_class=6, seed=0, size=96, splits=(.34,.33,.33), workers=1), n_frames=2, size=32, bs=8, seed=0, device="cpu")
+    recipe = Recipe("tam_resnet18", "tam_resnet18", teacher_epochs=1, student_epochs=1, lr=2e-3, precision="fp32")
     reports = run_recipe(dls, recipe, d/"run", quiet=True)
     return write_report(d/"run", reports, dls, recipe, models={roles[k]:load_run(d/"run"/k, device="cpu").model for k in ("teacher", "student_kd")})
 

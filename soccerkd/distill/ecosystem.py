@@ -46,17 +46,14 @@ def _normalize_for_projector(x:TensorClip):
     "A clip of the projector is a point with a picture: its middle frame"
     return plain(x)[:,:,x.shape[2]//2]
 
-# %% ../../nbs/04_distill/12_fastai.ipynb #14edf764
+# %% ../../nbs/04_distill/12_fastai.ipynb #c0c9bde6
 class _Word(str): "With room for attributes"
-class _Int(int): "With room for attributes"
-class _Float(float): "With room for attributes"
-
 def _roomy(o):
-    "Plain values with room for attributes, None left out"
+    "Plain values with room for attributes, None left out: words as `_Word`, numbers as tensors, which W&B takes for numbers"
     if isinstance(o, dict): return {str(k):_roomy(v) for k,v in o.items() if v is not None}
     if isinstance(o, (list, tuple)): return [_roomy(v) for v in o if v is not None]
-    kinds = ((bool, _Word), (int, _Int), (float, _Float))
-    return next((room(o) for kind,room in kinds if isinstance(o, kind)), _Word(o))
+    if isinstance(o, bool) or not isinstance(o, (int, float)): return _Word(o)
+    return torch.tensor(o, dtype=torch.float64 if isinstance(o, float) else None)
 
 @patch
 def gather_args(self:ClipLearner)->dict:
