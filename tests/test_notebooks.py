@@ -1,7 +1,8 @@
 """Each notebook cell that checks something is one item, run as `nbdev-test` runs it: in order, in the notebook's folder, on one namespace.
 
 `pytest -k 01_video/00_sampling` runs one page, `pytest --flags 'slow cuda'` the cells that are skipped otherwise."""
-import ast, re
+import ast, pkgutil, re, sys
+from importlib import import_module
 import pytest
 from execnb.shell import CaptureShell
 from fastcore.xtras import working_directory
@@ -10,17 +11,24 @@ from nbdev.doclinks import nbglob
 from nbdev.process import NBProcessor
 from nbdev.test import nb_test_cells
 from conftest import give_back_memory, root
+import soccerkd
 from soccerkd.all import Learner
 
 cfg = get_config(root)
 skippable = set(cfg.tst_flags.split())
 
-own = dict(vars(Learner)) # With the methods that the library gives it
+def library_classes():
+    "Class -> its attributes, of the library and of fastai's Learner, to which it adds methods"
+    for o in pkgutil.walk_packages(soccerkd.__path__, "soccerkd."): import_module(o.name)
+    mods = [v for k,v in list(sys.modules.items()) if k.startswith("soccerkd.")]
+    return {c:dict(vars(c)) for c in {Learner, *(o for m in mods for o in vars(m).values() if isinstance(o, type) and o.__module__.startswith("soccerkd."))}}
+own = library_classes()
 
 def put_back():
-    "Pages that patch fastai's Learner leave it as the library made it, not with functions of a namespace that is gone"
-    for k,v in own.items():
-        if vars(Learner).get(k) is not v: setattr(Learner, k, v)
+    "Pages that patch classes leave them as the library made them, not with functions of a namespace that is gone"
+    for c,attrs in own.items():
+        for k,v in attrs.items():
+            if k not in ("__dict__", "__weakref__") and vars(c).get(k) is not v: setattr(c, k, v)
 
 def called(n):
     "Name of the function that the syntax node `n` calls"
