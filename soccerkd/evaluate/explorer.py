@@ -58,7 +58,8 @@ def studied_at(
     t = table.dropna(subset=["accuracy"])
     if not len(t): raise SoccerKDError.of("the study's table", "has no finished trial", "run the study on")
     if "temperature" not in t or temperature is None: return None,{a:over_seeds(g) for a,g in t.groupby("alpha").accuracy}
-    have = np.sort(t[t.alpha>0].temperature.unique()) if (t.alpha>0).any() else t.temperature.unique()
+    have = np.sort(t[t.alpha>0].temperature.unique()) if (t.alpha>0).any() else t.temperature.dropna().unique()
+    if not len(have): return studied_at(t)
     near = float(have[np.abs(np.log(have/temperature)).argmin()])
     return near,{a:over_seeds(g) for a,g in t[(t.temperature==near)|(t.alpha==0)].groupby("alpha").accuracy} # Without a teacher there is no temperature
 
@@ -179,7 +180,7 @@ def go(self:AlphaExplorer, i:int):
 @patch
 def build(self:AlphaExplorer)->W.Widget:
     "Clip and sliders above the picture"
-    Ts = sorted({*self.temperatures, self.temperature, *(self.studied.temperature if self.studied is not None and "temperature" in self.studied else ())})
+    Ts = sorted({*self.temperatures, self.temperature, *(self.studied.temperature.dropna() if self.studied is not None and "temperature" in self.studied else ())})
     self.pick = W.Dropdown(options=[(c.id, i) for i,c in enumerate(self.answered.clips)], value=self.i, description="clip")
     self.alphas,self.temps = W.FloatSlider(self.alpha, min=0, max=1, step=.05, description="alpha"),W.SelectionSlider(options=[(f"{T:g}", T) for T in Ts], value=self.temperature, description="temperature", style=dict(description_width="initial"))
     self.says,self.picture,self.player = W.HTML(),W.HTML(),ClipPlayer(280)
