@@ -58,7 +58,7 @@ def studied_at(
     t = table.dropna(subset=["accuracy"])
     if not len(t): raise SoccerKDError.of("the study's table", "has no finished trial", "run the study on")
     if "temperature" not in t or temperature is None: return None,{a:over_seeds(g) for a,g in t.groupby("alpha").accuracy}
-    have = np.sort(t[t.alpha>0].temperature.unique()) if (t.alpha>0).any() else t.temperature.dropna().unique()
+    have = np.sort((t[t.alpha>0] if (t.alpha>0).any() else t).temperature.dropna().unique())
     if not len(have): return studied_at(t)
     near = float(have[np.abs(np.log(have/temperature)).argmin()])
     return near,{a:over_seeds(g) for a,g in t[(t.temperature==near)|(t.alpha==0)].groupby("alpha").accuracy} # Without a teacher there is no temperature
