@@ -83,7 +83,7 @@ def _loss_panel(ax, o, alpha):
 def _study_panel(ax, table, alpha, temperature, teacher, title):
     "Accuracy against alpha, at the temperature that is set and at the others"
     near,curve = studied_at(table, temperature)
-    others = sorted(set(table[table.alpha>0].temperature)-{near}) if "temperature" in table else []
+    others = sorted(set(table[table.alpha>0].temperature.dropna())-{near}) if "temperature" in table else []
     for i,T in enumerate(others): ax.plot(*zip(*((a, 100*s.mean) for a,s in studied_at(table, T)[1].items())), color=palette["grey"], lw=1, alpha=.6, label=None if i else f"T={T:g}" if len(others)==1 else "other temperatures")
     a,mean,low,high = (np.array(o, float) for o in zip(*((a, s.mean, s.low, s.high) for a,s in curve.items())))
     ax.fill_between(a, 100*low, 100*high, color=palette["blue"], alpha=.2, lw=0); ax.plot(a, 100*mean, "o-", ms=4, color=palette["blue"], label="studied" if near is None else f"studied, T={near:g}")
