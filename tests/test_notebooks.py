@@ -1,8 +1,7 @@
 """Each notebook cell that checks something is one item, run as `nbdev-test` runs it: in order, in the notebook's folder, on one namespace.
 
 `pytest -k 01_video/00_sampling` runs one page, `pytest --flags 'slow cuda'` the cells that are skipped otherwise."""
-import ast, pkgutil, re, sys
-from importlib import import_module
+import ast, re, sys
 import pytest
 from execnb.shell import CaptureShell
 from fastcore.xtras import working_directory
@@ -11,18 +10,16 @@ from nbdev.doclinks import nbglob
 from nbdev.process import NBProcessor
 from nbdev.test import nb_test_cells
 from conftest import give_back_memory, root
-import soccerkd
 from soccerkd.all import Learner
 
 cfg = get_config(root)
 skippable = set(cfg.tst_flags.split())
 
-def library_classes():
-    "Class -> its attributes, of the library and of fastai's Learner, to which it adds methods"
-    for o in pkgutil.walk_packages(soccerkd.__path__, "soccerkd."): import_module(o.name)
+own = {} # Class -> its attributes, of the library and of fastai's Learner, to which it adds methods
+def remember():
+    "Take note of the classes that are there before a page runs"
     mods = [v for k,v in list(sys.modules.items()) if k.startswith("soccerkd.")]
-    return {c:dict(vars(c)) for c in {Learner, *(o for m in mods for o in vars(m).values() if isinstance(o, type) and o.__module__.startswith("soccerkd."))}}
-own = library_classes()
+    for c in {Learner, *(o for m in mods for o in vars(m).values() if isinstance(o, type) and o.__module__.startswith("soccerkd."))}: own.setdefault(c, dict(vars(c)))
 
 def put_back():
     "Pages that patch classes leave them as the library made them, not with functions of a namespace that is gone"
@@ -62,7 +59,7 @@ class Notebook:
 
     def run_to(self, i, wanted):
         "Run the cells up to and including `i` that have not run yet; the traceback of the first that fails"
-        self.shell = self.shell or CaptureShell(self.fn)
+        if not self.shell: remember(); self.shell = CaptureShell(self.fn)
         while self.done<=i:
             c,label = self.cells[self.done],self.labels[self.done]
             self.done += 1
