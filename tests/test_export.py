@@ -29,7 +29,7 @@ def learner(name, t, size, kw):
             if isinstance(m, torch.nn.Linear): torch.nn.init.normal_(m.weight, std=m.in_features**-.5) # Some begin with zeros
     config = dict(n_frames=t, size=size, margin=1.125, fit="crop", slots=3)
     valid = SimpleNamespace(one_batch=lambda: (x, torch.zeros(4)))
-    return SimpleNamespace(model=model.eval(), dls=SimpleNamespace(vocab=list("abcd"), config=config, valid=valid))
+    return SimpleNamespace(clip_seconds=lambda: None, model=model.eval(), dls=SimpleNamespace(vocab=list("abcd"), config=config, valid=valid))
 
 @pytest.mark.parametrize("case", [*small, *(pytest.param(o, marks=pytest.mark.slow) for o in rest)], ids=lambda o: " ".join([o[0], *map(str, o[3].values())]))
 def test_zoo(case, tmp_path):

@@ -6,7 +6,7 @@ import conftest
 def runs(tmp_path, monkeypatch):
     "`cached_run` on a cache of its own, with a list of the folders that were made"
     monkeypatch.setattr(conftest, "cache", tmp_path)
-    monkeypatch.setattr(conftest, "code_hash", lambda: "a")
+    monkeypatch.setattr(conftest, "code_hash", lambda also=(): "a")
     made = []
     def make(path): made.append(path); (path/"weights").touch()
     return lambda fail=None: (conftest.cached_run("teacher", fail or make), made)
@@ -17,7 +17,7 @@ def test_made_once(runs):
 
 def test_code_changes(runs, monkeypatch):
     old,_ = runs()
-    monkeypatch.setattr(conftest, "code_hash", lambda: "b")
+    monkeypatch.setattr(conftest, "code_hash", lambda also=(): "b")
     new,made = runs()
     assert made==[old, new] and not old.exists()
 

@@ -1,7 +1,7 @@
 """Each notebook cell that checks something is one item, run as `nbdev-test` runs it: in order, in the notebook's folder, on one namespace.
 
 `pytest -k 01_video/00_sampling` runs one page, `pytest --flags 'slow cuda'` the cells that are skipped otherwise."""
-import ast, re
+import ast, re, sys
 import pytest
 from execnb.shell import CaptureShell
 from fastcore.xtras import working_directory
@@ -15,12 +15,17 @@ from soccerkd.all import Learner
 cfg = get_config(root)
 skippable = set(cfg.tst_flags.split())
 
-own = dict(vars(Learner)) # With the methods that the library gives it
+own = {} # Class -> its attributes, of the library and of fastai's Learner, to which it adds methods
+def remember():
+    "Take note of the classes that are there before a page runs"
+    mods = [v for k,v in list(sys.modules.items()) if k.startswith("soccerkd.")]
+    for c in {Learner, *(o for m in mods for o in vars(m).values() if isinstance(o, type) and o.__module__.startswith("soccerkd."))}: own.setdefault(c, dict(vars(c)))
 
 def put_back():
-    "Pages that patch fastai's Learner leave it as the library made it, not with functions of a namespace that is gone"
-    for k,v in own.items():
-        if vars(Learner).get(k) is not v: setattr(Learner, k, v)
+    "Pages that patch classes leave them as the library made them, not with functions of a namespace that is gone"
+    for c,attrs in own.items():
+        for k,v in attrs.items():
+            if k not in ("__dict__", "__weakref__") and vars(c).get(k) is not v: setattr(c, k, v)
 
 def called(n):
     "Name of the function that the syntax node `n` calls"
@@ -54,7 +59,7 @@ class Notebook:
 
     def run_to(self, i, wanted):
         "Run the cells up to and including `i` that have not run yet; the traceback of the first that fails"
-        self.shell = self.shell or CaptureShell(self.fn)
+        if not self.shell: remember(); self.shell = CaptureShell(self.fn)
         while self.done<=i:
             c,label = self.cells[self.done],self.labels[self.done]
             self.done += 1

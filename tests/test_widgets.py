@@ -133,6 +133,7 @@ def choose(place, label, option):
     lst = place.locator(f".widget-dropdown:has(label:text-is('{label}')) select")
     lst.select_option(index=[o.replace("\xa0", " ") for o in lst.locator("option").all_inner_texts()].index(option.replace("\xa0", " ")))
 
+@pytest.mark.slow # Plays a clip: on two busy cores the kernel once did not answer in 45 s
 def test_clip_browser(book):
     "The slider scrubs, the button plays to the end, the list and the arrows change the clip, and its answers stand beside it"
     c = cell(book, 1)

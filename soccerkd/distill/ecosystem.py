@@ -16,7 +16,7 @@ from .runs import run_config
 # %% auto #0
 __all__ = ['plot_top_losses', 'tensorboard_log', 'wandb_process']
 
-# %% ../../nbs/04_distill/12_fastai.ipynb #b3e42f08
+# %% ../../nbs/04_distill/12_fastai.ipynb #ee0d1ec7
 @dispatch
 def plot_top_losses(x:TensorClip, y:TensorCategory, samples, outs, raws, losses, figsize=None, **kwargs):
     "Clips as strips: label, answer, loss, probability of the answer"
@@ -28,7 +28,7 @@ def plot_top_losses(x:TensorClip, y:TensorCategory, samples, outs, raws, losses,
     axs[0].figure.tight_layout(h_pad=.3)
     return axs
 
-# %% ../../nbs/04_distill/12_fastai.ipynb #2e1f3a51
+# %% ../../nbs/04_distill/12_fastai.ipynb #b89c181c
 def _strips_figure(samples, outs, x):
     "Clips, labels and answers as one figure"
     axs = plt.subplots(len(samples), 1, squeeze=False, figsize=(1.05*x.shape[2], .55+len(samples)))[1][:,0]
@@ -46,7 +46,7 @@ def _normalize_for_projector(x:TensorClip):
     "A clip of the projector is a point with a picture: its middle frame"
     return plain(x)[:,:,x.shape[2]//2]
 
-# %% ../../nbs/04_distill/12_fastai.ipynb #c0c9bde6
+# %% ../../nbs/04_distill/12_fastai.ipynb #1190c81e
 class _Word(str): "With room for attributes"
 def _roomy(o):
     "Plain values with room for attributes, None left out: words as `_Word`, numbers as tensors, which W&B takes for numbers"
@@ -61,7 +61,7 @@ def gather_args(self:ClipLearner)->dict:
     try: return _roomy(run_config(self))
     except SoccerKDError: return _roomy(dict(model=type(self.model).__name__)) # Not built from a name
 
-# %% ../../nbs/04_distill/12_fastai.ipynb #26b4dfb8
+# %% ../../nbs/04_distill/12_fastai.ipynb #75d7d79f
 @dispatch
 def wandb_process(x:TensorClip, y:TensorCategory, samples, outs, preds):
     "Clips with their answers, for Weights & Biases"

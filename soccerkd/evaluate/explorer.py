@@ -58,7 +58,8 @@ def studied_at(
     t = table.dropna(subset=["accuracy"])
     if not len(t): raise SoccerKDError.of("the study's table", "has no finished trial", "run the study on")
     if "temperature" not in t or temperature is None: return None,{a:over_seeds(g) for a,g in t.groupby("alpha").accuracy}
-    have = np.sort(t[t.alpha>0].temperature.unique()) if (t.alpha>0).any() else t.temperature.unique()
+    have = np.sort((t[t.alpha>0] if (t.alpha>0).any() else t).temperature.dropna().unique())
+    if not len(have): return studied_at(t)
     near = float(have[np.abs(np.log(have/temperature)).argmin()])
     return near,{a:over_seeds(g) for a,g in t[(t.temperature==near)|(t.alpha==0)].groupby("alpha").accuracy} # Without a teacher there is no temperature
 
@@ -82,7 +83,7 @@ def _loss_panel(ax, o, alpha):
 def _study_panel(ax, table, alpha, temperature, teacher, title):
     "Accuracy against alpha, at the temperature that is set and at the others"
     near,curve = studied_at(table, temperature)
-    others = sorted(set(table[table.alpha>0].temperature)-{near}) if "temperature" in table else []
+    others = sorted(set(table[table.alpha>0].temperature.dropna())-{near}) if "temperature" in table else []
     for i,T in enumerate(others): ax.plot(*zip(*((a, 100*s.mean) for a,s in studied_at(table, T)[1].items())), color=palette["grey"], lw=1, alpha=.6, label=None if i else f"T={T:g}" if len(others)==1 else "other temperatures")
     a,mean,low,high = (np.array(o, float) for o in zip(*((a, s.mean, s.low, s.high) for a,s in curve.items())))
     ax.fill_between(a, 100*low, 100*high, color=palette["blue"], alpha=.2, lw=0); ax.plot(a, 100*mean, "o-", ms=4, color=palette["blue"], label="studied" if near is None else f"studied, T={near:g}")
@@ -179,7 +180,7 @@ def go(self:AlphaExplorer, i:int):
 @patch
 def build(self:AlphaExplorer)->W.Widget:
     "Clip and sliders above the picture"
-    Ts = sorted({*self.temperatures, self.temperature, *(self.studied.temperature if self.studied is not None and "temperature" in self.studied else ())})
+    Ts = sorted({*self.temperatures, self.temperature, *(self.studied.temperature.dropna() if self.studied is not None and "temperature" in self.studied else ())})
     self.pick = W.Dropdown(options=[(c.id, i) for i,c in enumerate(self.answered.clips)], value=self.i, description="clip")
     self.alphas,self.temps = W.FloatSlider(self.alpha, min=0, max=1, step=.05, description="alpha"),W.SelectionSlider(options=[(f"{T:g}", T) for T in Ts], value=self.temperature, description="temperature", style=dict(description_width="initial"))
     self.says,self.picture,self.player = W.HTML(),W.HTML(),ClipPlayer(280)
