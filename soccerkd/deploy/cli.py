@@ -240,8 +240,8 @@ def _teacher_of(parts, out, teacher, epochs, lr, seed, **data):
     dls = ClipDataLoaders.from_clips(**parts, seed=seed, **data)
     if (Path(teacher)/"config.json").exists(): return dls,load_run(teacher, dls=dls)
     run = Path(out)/"teacher"
-    with disk_errors(run/"config.json"): run.mkdir(parents=True, exist_ok=True)
-    with locked(run): return dls,train_role(Recipe(teacher=teacher, teacher_epochs=epochs, lr=lr, seed=seed), "teacher", dls, run)
+    with disk_errors(run): run.parent.mkdir(parents=True, exist_ok=True)
+    with locked(run.parent): return dls,train_role(Recipe(teacher=teacher, teacher_epochs=epochs, lr=lr, seed=seed), "teacher", dls, run)
 
 def _told_study(found, out, json):
     "Write table and figures of a study, and print it or hand it to who prints JSON"

@@ -271,29 +271,32 @@ def plot_alpha(
     ax=None, # Draw here; a new figure if None
 ): # Axes
     "Accuracy against the weight of the teacher, with intervals over seeds"
-    ax = _tone(ax or new_axes(width=5.2, height=3.))
+    ax = _tone(ax or new_axes(width=6.2, height=3.))
     alone,on = table[table.alpha==0],table[table.alpha>0]
     groups = {k:pd.concat([alone if by=="temperature" else alone[alone[by]==k], g]) for k,g in on.groupby(by)} or {None:alone}
     for i,(k,g) in enumerate(groups.items()): _line(ax, g, "alpha", i, len(groups), f"{by} {k:g}" if isinstance(k, float) else str(k or "student alone"), .012)
     _teacher(ax, table, teacher)
     ax.set(xlabel="alpha: weight of the teacher", ylabel="clip accuracy, %"); ax.set_title(title, color=palette["grey"])
-    ax.set_xticks(sorted(table.alpha.unique())); ax.legend(labelcolor=palette["grey"])
+    ax.set_xticks(sorted(table.alpha.unique())); _legend(ax)
     return ax
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #2b6765d2
 def _line(ax, table, x, i, n, label, shift):
     "Means, intervals and dots of the seeds of one line of a figure"
     colour,at = line_colours[i%len(line_colours)],(i-(n-1)/2)*shift
-    groups = [(v+at if np.isscalar(v) else v, over_seeds(g.accuracy, bounds=None), g.accuracy) for v,g in table.groupby(x)]
-    xs = [o[0] for o in groups]
-    half = [0 if np.isnan(o[1].low) else 100*(o[1].high-o[1].mean) for o in groups]
-    ax.errorbar(xs, [100*o[1].mean for o in groups], half, color=colour, marker="o", ms=4.5, capsize=3, label=label)
-    for v,_,each in groups: ax.plot([v]*len(each), 100*each, "o", ms=2.5, color=colour, alpha=.5, mec="none")
+    groups = [(v+at, over_seeds(g.accuracy), 100*g.accuracy) for v,g in table.groupby(x)]
+    means,ends = np.array([100*s.mean for _,s,_ in groups]),100*np.array([[s.mean if np.isnan(s.low) else s.low, s.mean if np.isnan(s.low) else s.high] for _,s,_ in groups])
+    ax.errorbar([o[0] for o in groups], means, abs(ends.T-means), color=colour, marker="o", ms=4.5, capsize=3, label=label)
+    for v,_,each in groups: ax.plot([v]*len(each), each, "o", ms=2.5, color=colour, alpha=.5, mec="none")
+
+def _legend(ax):
+    "The legend beside the picture, where it hides nothing"
+    ax.legend(labelcolor=palette["grey"], loc="upper left", bbox_to_anchor=(1, 1))
 
 def _teacher(ax, table, teacher):
     "The teacher's accuracy as a line across"
     if teacher is None and "teacher" in table: teacher = table.teacher.mean()
-    if teacher is not None: ax.axhline(100*teacher, color=palette["grey"], ls="--", lw=1.2, label=f"teacher, {teacher:.1%}".replace("%", " %"))
+    if teacher is not None: ax.axhline(100*teacher, color=palette["grey"], ls="--", lw=1.2, label=f"teacher, {100*teacher:.1f} %")
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #66efe5d5
 @plt.rc_context(_rc)
@@ -312,7 +315,8 @@ def plot_map(
     for (i,j),v in np.ndenumerate(mean.values): _cell(ax, i, j, v, s.get((mean.index[i], mean.columns[j])), low, high)
     ax.set_xlim(-.5, mean.shape[1]-.5); ax.set_ylim(-.5, len(mean)-.5)
     ax.set_xticks(range(mean.shape[1]), [f"{o:g}" for o in mean.columns]); ax.set_yticks(range(len(mean)), [f"{o:g}" for o in mean.index])
-    beside = [f"student alone {over_seeds(alone.accuracy).mean:.1%}"]*bool(len(alone))+[f"teacher {table.teacher.mean() if teacher is None else teacher:.1%}"]*("teacher" in table or teacher is not None)
+    if teacher is None and "teacher" in table: teacher = table.teacher.mean()
+    beside = [f"{k} {100*v:.1f} %" for k,v in (("student alone", alone.accuracy.mean() if len(alone) else None), ("teacher", teacher)) if v is not None]
     ax.set(xlabel="temperature", ylabel="alpha"); ax.set_title("\n".join(filter(None, [title, ", ".join(beside)])), color=palette["grey"], loc="left")
     ax.spines[:].set_visible(False); ax.tick_params(length=0)
     return ax
@@ -357,14 +361,14 @@ def plot_labels(
     ax=None, # Draw here; a new figure if None
 ): # Axes
     "Accuracy against the share of clips with labels"
-    ax = _tone(ax or new_axes(width=5.2, height=3.))
+    ax = _tone(ax or new_axes(width=6.8, height=3.))
     place = {v:i for i,v in enumerate(sorted(table.clips.unique()))}
     for i,(name,(kd,more)) in enumerate(_ways.items()):
         g = table[((table.alpha>0)==kd)&((table.unlabelled>0)==more)]
         if len(g): _line(ax, g.assign(at=g.clips.map(place)), "at", i, 3, name, .09)
     _teacher(ax, table, teacher)
     ax.set_xticks(list(place.values()), [f"{100*o:g} %" for o in place])
-    ax.set(xlabel="share of the clips with labels", ylabel="clip accuracy, %"); ax.set_title(title, color=palette["grey"]); ax.legend(labelcolor=palette["grey"])
+    ax.set(xlabel="share of the clips with labels", ylabel="clip accuracy, %"); ax.set_title(title, color=palette["grey"]); _legend(ax)
     return ax
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #d598e44a
