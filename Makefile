@@ -46,5 +46,5 @@ $(READY)/%:
 	$(PYTHON) is $$($(PYTHON) -V): name another one with make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make a virtual environment: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.$(if $(filter-out package,$*),[$*])'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile -e '.$(if $(filter-out package,$*),[$*])'
 	@mkdir -p $(@D) && cd $(@D) && touch package $(subst $(comma), ,$*) $*
