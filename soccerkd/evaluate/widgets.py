@@ -190,9 +190,10 @@ class ClipPlayer:
         self.frames,self.times = np.zeros((1,9,16,3), np.uint8),np.zeros(1)
         self.image,self.clock = W.Image(format="jpeg", layout=W.Layout(width=f"{width}px")),W.Label(layout=W.Layout(width="4.5em"))
         self.play,self.at = W.Play(max=0, interval=100),W.IntSlider(max=0, readout=False, layout=W.Layout(width="auto", flex="1 1 0"))
-        W.link((self.play, "value"), (self.at, "value"))
+        link = W.jslink((self.play, "value"), (self.at, "value")) # In the browser: a busy kernel would send old positions back while it plays
         self.at.observe(self.draw, "value")
         self.box = W.VBox([self.image, W.HBox([self.play, self.at, self.clock], layout=W.Layout(width=f"{width}px"))])
+        self.box.observe(lambda o: link.close(), "comm") # No part of the box, but it ends with it
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #9be6f56f
 @patch
