@@ -118,3 +118,12 @@ def programs():
     env = {k:v for k,v in os.environ.items() if k not in ("IN_TEST", "MPLBACKEND")}
     yield (o := Programs(root, env))
     o.close()
+
+@pytest.fixture(scope="session")
+def small_demo(programs):
+    "Folder with `demo`, a demonstration with a class without actions, and with `stdout` and `stderr` of the command that made it"
+    def make(path):
+        args = ["demo", "--per-class", 4, "--epochs", 1, "--none", "--device", "cpu", "--json", "--out", path/"demo"]
+        done = programs.run("-c", "import sys; from soccerkd.deploy.cli import main; sys.exit(main())", *args)
+        for o in ("stdout", "stderr"): (path/o).write_text(getattr(done, o))
+    return cached_run("small_demo", make)

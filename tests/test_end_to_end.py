@@ -40,16 +40,16 @@ def test_distill_on_a_folder(few_clips, soccerkd, tmp_path):
     m = json.loads(soccerkd(*args, "--json").stdout)
     assert list(m)==["teacher", "student_alone", "student_kd"] and m["teacher"]["n"]==n and f"{m['teacher']['right']} of {n}" in first
 
-def test_demo_for_programs(tmp_path, soccerkd):
-    "The demonstration with a class without actions: standard output is JSON and nothing else, and its report can be made again"
-    args = ["demo", "--per-class", 4, "--epochs", 1, "--none", "--device", "cpu", "--json", "--out", tmp_path/"demo"]
-    done = soccerkd(*args)
-    m = json.loads(done.stdout)
-    assert "SYNTHETIC" in done.stderr and m["synthetic"] is True and m["student_kd"]["n"]==5 and list(m["student_kd"]["recall"])==["dribble", "kick", "none", "run", "walk"]
-    before = open(m["report"]).read()
-    again = json.loads(soccerkd("report", tmp_path/"demo", "--json", "--device", "cpu").stdout)
-    assert again["report"]==m["report"] and again["student_kd"]["nll"]==m["student_kd"]["nll"] and again["teacher"]["test_looks"]==1
-    assert "SYNTHETIC" in before and all(o in open(m["report"]).read() for o in ("Report of demo", "SYNTHETIC", "hardest clips"))
+def test_demo_for_programs(small_demo, tmp_path, soccerkd):
+    "The demonstration with a class without actions: standard output is JSON and nothing else, and its report can be made again, elsewhere"
+    m,demo = json.loads((small_demo/"stdout").read_text()),shutil.copytree(small_demo/"demo", tmp_path/"demo")
+    assert "SYNTHETIC" in (small_demo/"stderr").read_text() and m["synthetic"] is True and m["student_kd"]["n"]==5 and list(m["student_kd"]["recall"])==["dribble", "kick", "none", "run", "walk"]
+    report = demo/"report.html"
+    before = report.read_text()
+    report.unlink()
+    again = json.loads(soccerkd("report", demo, "--json", "--device", "cpu").stdout)
+    assert again["report"]==str(report) and again["student_kd"]["nll"]==m["student_kd"]["nll"] and again["teacher"]["test_looks"]==1
+    assert "SYNTHETIC" in before and all(o in report.read_text() for o in ("Report of demo", "SYNTHETIC", "hardest clips"))
 
 def test_distill_as_published(few_clips, soccerkd, tmp_path):
     "The authors' procedure from a folder to the published numbers"

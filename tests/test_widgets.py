@@ -222,18 +222,7 @@ def test_nothing_went_wrong(book, lab):
     assert not book.bad
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    "The report of a tiny recipe"
-    from soccerkd.data.clips import ClipDataLoaders
-    from soccerkd.data.world import make_clips
-    from soccerkd.distill.runs import load_run
-    from soccerkd.evaluate.html import write_report
-    from soccerkd.evaluate.recipe import Recipe, roles, run_recipe
-    d = tmp_path_factory.mktemp("report")
-    dls = ClipDataLoaders.from_folder(make_clips(d/"clips", per_class=6, seed=0, size=96, splits=(.34,.33,.33), workers=1), n_frames=2, size=32, bs=8, seed=0, device="cpu")
-    recipe = Recipe("tam_resnet18", "tam_resnet18", teacher_epochs=1, student_epochs=1, lr=2e-3, precision="fp32")
-    reports = run_recipe(dls, recipe, d/"run", quiet=True)
-    return write_report(d/"run", reports, dls, recipe, models={roles[k]:load_run(d/"run"/k, device="cpu").model for k in ("teacher", "student_kd")})
+def report(small_demo): return small_demo/"demo"/"report.html"
 
 def test_report_opens_alone(report, chrome, tmp_path):
     "Moved to another folder and opened without a network: all is there, nothing is missing, and it fits a phone"
