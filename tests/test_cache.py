@@ -6,7 +6,7 @@ import pytest
 from conftest import root
 
 build = """
-import sys, time
+import os, sys, time
 from soccerkd.data.cache import *
 from soccerkd.data.clips import *
 from soccerkd.data.splits import *
@@ -15,36 +15,33 @@ class Slow(DecodeClip):
     def planes(self, o): time.sleep(slow); return super().planes(o)
 if __name__=="__main__":
     dec = Slow(4, 36)
-    print("ready", flush=True); sys.stdin.readline()
+    while sys.argv[5:] and not os.path.exists(sys.argv[5]): time.sleep(.01)
     cache = ClipCache.build(path, dec, clips_from_folder(clips+"/train"), workers=workers, block_bytes=4*bytes_needed(dec, 1))
     print(len(cache))
 """
 
-def building(path, clips, env, slow=0., workers=0):
-    return subprocess.Popen([sys.executable, "-c", build, str(path), str(clips), str(slow), str(workers)], cwd=root, env={**env, "OMP_NUM_THREADS":"1", "IN_TEST":"1"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-def go(*ps):
-    "Let them build, as soon as all have imported what they need"
-    for p in ps: assert p.stdout.readline()=="ready\n"
-    for p in ps: p.stdin.write("\n"); p.stdin.flush()
 def blocks(path): return [json.loads(o.read_text()) for o in Path(path).glob("*.json") if o.name!="cache.json"]
 def alive(pid): # A process that ended, but was not waited for, counts as ended
     try: return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]!="Z"
     except FileNotFoundError: return False
 
-def test_two_builders_and_a_kill(small_teacher, tmp_path, script):
+def test_two_builders_and_a_kill(small_teacher, tmp_path, programs, script):
     "A builder is killed with its workers at work; two go on at once and share the rest; every clip is there, as decoded"
     from soccerkd.all import ClipCache, DecodeClip, clip_mark, clips_from_folder
     clips,path = clips_from_folder(small_teacher/"clips"/"train"),tmp_path/"cache"
-    dead,*two = [building(path, small_teacher/"clips", script["env"], *o) for o in ((.05, 2), (.02, 0), (.02, 0))]
-    go(dead)
+    env = {**script["env"], "OMP_NUM_THREADS":"1", "IN_TEST":"1"}
+    dead = subprocess.Popen([sys.executable, "-c", build, *map(str, (path, small_teacher/"clips", .05, 2))], cwd=root, env=env) # Not forked: its workers start from what it is
     while not (path.exists() and blocks(path)) and dead.poll() is None: time.sleep(.02)
     assert dead.poll() is None
     kids = [int(o) for o in Path(f"/proc/{dead.pid}/task/{dead.pid}/children").read_text().split()] if sys.platform=="linux" else []
     dead.kill(); dead.wait()
     first = sum(len(b["marks"]) for b in blocks(path))
     assert 0<first<len(clips)
-    go(*two)
-    for p in two: assert p.wait()==0 and int(p.stdout.read())==len(clips)
+    two = [programs.start("-c", build, path, small_teacher/"clips", .02, 0, tmp_path/"go", env={"IN_TEST":"1"}) for _ in range(2)]
+    (tmp_path/"go").touch()
+    for p in two:
+        out,err = p.communicate()
+        assert p.returncode==0 and int(out)==len(clips), err
     until = time.time()+20
     while any(map(alive, kids)) and time.time()<until: time.sleep(.2)
     assert not any(map(alive, kids)) # Nothing goes on decoding for a process that is gone

@@ -88,7 +88,7 @@ def test_a_process_fails(clips, programs):
     assert [p.returncode for p,_,_ in res]==[1, 1]
     assert "too much for process 1" in res[1][2] and "has lost another one" in res[0][2]
 
-def test_command_line(clips, script):
+def test_command_line(clips, programs, script):
     "`accelerate launch` of `soccerkd distill`: one table, one set of files, one sentence if it fails"
     pytest.importorskip("accelerate", reason="accelerate is not installed")
     def launch(*args):
@@ -101,5 +101,6 @@ def test_command_line(clips, script):
     done = json.loads((clips/"distill"/"counts.json").read_text())
     assert {"teacher", "student_alone", "student_kd"}<=set(done) and done["teacher"]["n"]==17
     assert json.loads((clips/"distill"/"fold0"/"teacher"/"config.json").read_text())["settings"]["processes"]==2
-    res = launch(clips/"nowhere", *how)
-    assert res.returncode and res.stderr.count("soccerkd: ")==1
+    program = "import sys; from soccerkd.deploy.cli import main; sys.exit(main())"
+    failed = start(programs, ["-c", program, "distill", clips/"nowhere", *how])
+    assert all(p.returncode for p,_,_ in failed) and sum(err.count("soccerkd: ") for _,_,err in failed)==1
