@@ -4,7 +4,7 @@
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #5a501100
 from __future__ import annotations
-import gc, importlib.util, multiprocessing, os, resource, shutil, tempfile, time
+import gc, importlib.util, multiprocessing, os, re, resource, shutil, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from ..core import SoccerKDError, machine_info, pick_device, pick_precision, rng
 from ..data.clips import ClipDataLoaders, DecodeClip
 from ..data.world import make_clips
 from ..distill.bank import TeacherBank
-from ..distill.callback import DistillCallback
+from ..distill.callback import DistillCallback, frozen
 from ..distill.learner import adamw, distill_learner, teacher_learner
 from ..evaluate.efficiency import count_macs, interleaved_ms
 from ..models.speed import keep_memory
@@ -33,8 +33,8 @@ from .export import calibration_clips, export_forms
 from .rivals import *
 
 # %% auto #0
-__all__ = ['quick_parts', 'done', 'in_turns', 'speed_row', 'Bench', 'EpochClock', 'epoch_of', 'loop_over', 'Ready', 'memory_of',
-           'matrix_rate', 'run_bench', 'bench_text']
+__all__ = ['quick_parts', 'done', 'in_turns', 'speed_row', 'Bench', 'EpochClock', 'epoch_of', 'loop_over', 'Ready', 'peak_memory',
+           'memory_of', 'matrix_rate', 'run_bench', 'bench_text']
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #a5dcec4c
 def done(
@@ -333,6 +333,12 @@ def bank_loss_difference(self:Bench)->list[dict]: # One row
     return [dict(name="bank_loss_difference", ours=float(a.mean()), other=float(b.mean()), ratio=float(np.abs(a-b).max()), unit="nats", n=len(a))]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #64211019
+def peak_memory()->float: # MB
+    "The most memory that this process has held since it began"
+    status = Path("/proc/self/status") # A new process inherits `ru_maxrss` of the one that started it, and this not
+    if status.exists(): return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1])/1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/(2**20 if sys.platform=="darwin" else 1024)
+
 def memory_of(
     way:str, # `banked`, `beside` or `published`
     settings:dict, # Of `Bench`
@@ -340,48 +346,70 @@ def memory_of(
     "Train two epochs one way; the most memory that took"
     bench = Bench(**settings)
     bench.path # Rendering is not part of it
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     if way=="published": run = bench.published(bench.teacher)
     elif way=="banked": run = epoch_of(bench.banked(bench.teacher)[0])[0]
     else: run = epoch_of(distill_learner(bench.loaders(), bench.network(bench.frame_student), teacher=bench.network(bench.teacher), precision=bench.precision))[0]
     run(); run()
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss-before)/1024
-    return dict(way=way, host_mb=grown, device_mb=torch.cuda.max_memory_allocated()/1e6 if bench.device.type=="cuda" else None)
+    return dict(way=way, host_mb=peak_memory()-before, device_mb=torch.cuda.max_memory_allocated()/1e6 if bench.device.type=="cuda" else None)
 
 def _remember(q, way, settings): q.put(memory_of(way, settings))
 
+# %% ../../nbs/06_deploy/05_bench.ipynb #79d7fd0f
+@patch
+def settings(self:Bench, **kwargs)->dict:
+    "What makes the same run in another process, or one of another size"
+    return dict({k:str(v) if k in ("folder", "device") else v for k,v in vars(self).items() if k!="precision"}, **kwargs)
+
+@patch
+def memory_apart(self:Bench,
+    way:str, # See `memory_of`
+)->float: # MB
+    "`memory_of` in a process of its own"
+    (self.published if way=="published" else self.banked)(self.teacher) # Banks and pictures are made before
+    ctx = multiprocessing.get_context("spawn")
+    q = ctx.SimpleQueue()
+    p = ctx.Process(target=_remember, args=(q, way, self.settings()))
+    p.start(); p.join()
+    if p.exitcode: raise SoccerKDError.of(f"the process for {way!r}", f"ended with {p.exitcode}", "run the benchmark with fewer clips or smaller batches")
+    r = q.get()
+    return r["device_mb"] or r["host_mb"]
+
 @patch
 def memory(self:Bench)->list[dict]: # One row
-    "Peak memory of an epoch with a bank, with the teacher beside it, and in the published way"
-    self.banked(self.teacher); self.published(self.teacher) # Banks and pictures are made before
-    ctx,keep = multiprocessing.get_context("spawn"),dict(folder=str(self.folder), device=str(self.device), size=self.size, n_frames=self.n_frames, bs=self.bs, clips=self.clips, teacher=self.teacher, workers=self.workers)
-    found = {}
-    for way in ("banked", "beside", "published"):
-        q = ctx.SimpleQueue()
-        p = ctx.Process(target=_remember, args=(q, way, keep))
-        p.start(); p.join()
-        if p.exitcode: raise SoccerKDError.of(f"the process for {way!r}", f"ended with {p.exitcode}", "run the benchmark with fewer clips or smaller batches")
-        r = q.get()
-        found[way] = r["device_mb"] or r["host_mb"]
+    "Peak memory of two epochs with a bank, with the teacher beside the student, and in the published way"
+    found = {way:self.memory_apart(way) for way in ("banked", "beside", "published")}
     return [dict(name="memory_vs_published", ours=found["banked"], other=found["published"], ratio=found["published"]/found["banked"], unit="MB", n=1, every=found)]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #a5ae7f6a
 @patch
-def growth(self:Bench)->list[dict]: # A row for each of clips, frames and pixels
-    "Seconds of an epoch of distillation from a bank, for growing data"
-    def secs(**more):
-        one = Bench(self.folder, str(self.device), **{**dict(size=self.size, n_frames=self.n_frames, bs=self.bs, clips=self.clips, student=self.student, workers=self.workers), **more})
-        one.folder = self.folder/f"grown_{one.clips}"
-        run,_ = epoch_of(one.banked(self.small_teacher, self.student, views=1)[0])
-        run()
-        return float(np.median([run() for _ in range(self.rounds)]))
+def sizes_up(self:Bench,
+    memory:bool=True, # Start a process that says how much it holds?
+)->dict: # Seconds, and MB for `memory`
+    "What grows, at the size of this run"
+    net,x = self.network(self.student),torch.rand(1, 3, self.n_frames, self.size, self.size, device=self.device)
+    run,_ = epoch_of(self.banked(self.small_teacher, self.student, views=1)[0])
+    raw = self.loaders(keep=False).train_ds
+    def once():
+        with frozen(net): net(x)
+    secs = in_turns(dict(epoch=run, reading=lambda: (list(raw), None)[1]), self.rounds, 1, self.device).median()
+    res = dict(secs, latency=float(in_turns(dict(latency=once), 4*self.rounds, 3, self.device).latency.median()))
+    return dict(res, memory=self.memory_apart("banked")) if memory else res
+
+@patch
+def growth(self:Bench,
+    steps=dict(clips=(1, 2, 4), n_frames=(.5, 1, 2), size=(.5, 1, 1.5)), # Setting to factors
+    memory:bool=True, # See `sizes_up`
+)->list[dict]: # A row for each of clips, frames and pixels, and for each thing that grows
+    "Exponents of the growth of seconds and memory"
     res = []
-    for what,steps in dict(clips=(1, 2, 4), n_frames=(.5, 1, 2), size=(.5, 1, 1.5)).items():
-        xs = [round(getattr(self, what)*k) for k in steps]
-        ys = [secs(**{what:x}) for x in xs]
-        power = float(np.polyfit(np.log(xs), np.log(ys), 1)[0])/(2 if what=="size" else 1)
+    for what,factors in steps.items():
+        xs = [round(getattr(self, what)*k) for k in factors]
+        at = pd.DataFrame([Bench(**self.settings(**{what:x}, folder=self.folder/f"grown_{x if what=='clips' else self.clips}")).sizes_up(memory) for x in xs], index=xs)
         name = "pixels" if what=="size" else what.removeprefix("n_")
-        res.append(dict(name=f"growth_with_{name}", ours=ys[1], other=None, ratio=power, unit="exponent", n=self.rounds, at=dict(zip(xs, ys))))
+        for k,ys in at.items():
+            power = float(np.polyfit(np.log(xs), np.log(ys.clip(lower=1e-9)), 1)[0])/(2 if what=="size" else 1)
+            res.append(dict(name=f"{'' if k=='epoch' else k+'_'}growth_with_{name}", ours=float(ys.iloc[1]), other=None, ratio=power, unit="exponent", n=self.rounds, at={int(x):float(y) for x,y in ys.items()}))
     return res
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #8006e669

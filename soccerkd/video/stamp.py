@@ -5,6 +5,7 @@
 # %% ../../nbs/01_video/04_stamp.ipynb #54aadf43
 from __future__ import annotations
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 import av
@@ -76,12 +77,14 @@ def stamped_video(
     "Write a video whose frames carry their numbers"
     path,fps = Path(path),Fraction(fps).limit_denominator(1001)
     tick = 1/fps if path.suffix==".avi" or codec in ("mpeg1video", "mpeg2video") else _tick # These know a rate, no times
-    with av.open(str(path), "w", options={k:str(v) for k,v in container.items()}) as c:
-        s = c.add_stream(codec, rate=fps, options=options or {})
-        s.height,s.width,s.pix_fmt = *size,pix_fmt
-        s.codec_context.time_base,s.codec_context.thread_count = tick,1
-        for f in _stamped_frames(n, fps, tick, times, start, size, pix_fmt): c.mux(s.encode(f))
-        c.mux(s.encode(None))
+    def write():
+        with av.open(str(path), "w", options={k:str(v) for k,v in container.items()}) as c:
+            s = c.add_stream(codec, rate=fps, options=options or {})
+            s.height,s.width,s.pix_fmt = *size,pix_fmt
+            s.codec_context.time_base,s.codec_context.thread_count = tick,1
+            for f in _stamped_frames(n, fps, tick, times, start, size, pix_fmt): c.mux(s.encode(f))
+            c.mux(s.encode(None))
+    with ThreadPoolExecutor(1) as own: own.submit(write).result() # Started by root, SVT-AV1 makes the thread that opens it a real-time one for good
     return path
 
 # %% ../../nbs/01_video/04_stamp.ipynb #db673b95
