@@ -105,7 +105,8 @@ def book(lab, chrome, folder):
     page.page.locator(".jp-Notebook .jp-CodeCell").nth(len(cells)-1).wait_for()
     page.page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status=='idle'")
     def begun(): return page.page.locator(".jp-InputPrompt").first.inner_text().strip()!="[ ]:"
-    for _ in range(10): # The first try may come before the kernel is connected
+    for _ in range(10): # The first try may come before the kernel is connected, of which a slow machine's lab complains
+        for o in page.page.locator(".jp-Dialog button.jp-mod-accept").all(): o.click()
         page.page.locator(".lm-MenuBar-item:has-text('Run')").click()
         page.page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
         page.page.wait_for_timeout(1500)

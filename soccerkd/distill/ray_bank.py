@@ -106,5 +106,9 @@ def start_ray(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = require("ray", "ray")
     small = {} if "RAY_ADDRESS" in os.environ else dict(num_cpus=int(np.ceil(cpus)), object_store_memory=memory, include_dashboard=False)
-    ray.init(**{**small, "log_to_driver":False, "logging_level":"ERROR", **kwargs})
+    for last in (False, True):
+        try: ray.init(**{**small, "log_to_driver":False, "logging_level":"ERROR", **kwargs}); break
+        except Exception as e: # A busy machine may need longer than the half minute that Ray gives itself
+            ray.shutdown()
+            if last or "timed out" not in str(e): raise
     ray.data.DataContext.get_current().enable_progress_bars = False
