@@ -29,7 +29,7 @@ docs: $(READY)/docs ## Build the book into _build/html; a warning is an error
 	@$(BIN)/sphinx-build -qEW --keep-going -c docs -d _build/doctrees _build/pages _build/html
 	@echo "open _build/html/index.html"
 
-lab: $(READY)/lab ## Open the first page of the book in JupyterLab
+lab: $(READY)/lab,study ## Open the first page of the book in JupyterLab
 	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) nbs/index.ipynb
 
 readme: $(READY)/docs ## Write README.md from nbs/index.ipynb
