@@ -388,7 +388,7 @@ def predict(
         from soccerkd.deploy.bulk import predict_bulk
         return _told_table(predict_bulk(videos, model, out or "results", workers, threads or 1, **how), json)
     from soccerkd.deploy.predict import predict_video
-    source = sys.stdin.buffer if video=="-" else videos[0] if len(videos)==1 else videos
+    source = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer) if video=="-" else videos[0] if len(videos)==1 else videos
     res = predict_video(source, model, out, boxes=boxes, threads=threads, device=device, **how)
     if film: res.film(film)
     if soccernet: print(res.to_soccernet(os.path.dirname(out or "") or ".", soccernet, half, start), file=sys.stderr)
