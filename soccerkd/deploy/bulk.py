@@ -42,9 +42,9 @@ def bulk_files(
     todo = videos if isinstance(videos, (list, tuple)) else [videos]
     found = {str(k):v.as_posix() for k,v in video_files(here).items()} if (here := [o for o in todo if not is_address(o)]) else {}
     parts = [_in_bucket(a) for a in filter(is_address, todo)]
-    top = posixpath.commonpath([o for o,_ in parts]) if parts else ""
+    top,owner = posixpath.commonpath([o for o,_ in parts]) if parts else "",{v:k for k,v in found.items()}
     for name,address in ((place[len(top):].lstrip("/")+".json", a) for _,files in parts for a,place in files.items()):
-        if other := next((k for k,v in found.items() if v==name and k!=address), None): raise SoccerKDError.of(f"{other} and {address}", "would have one file for their results", "watch them in two calls with another `out`")
+        if (other := owner.setdefault(name, address))!=address: raise SoccerKDError.of(f"{other} and {address}", "would have one file for their results", "watch them in two calls with another `out`")
         found[address] = name
     if not found: raise SoccerKDError.of(", ".join(map(str, todo)) or "the list of videos", "holds no video", "give files, folders, or an address such as s3://bucket/matches")
     return found
