@@ -1,5 +1,5 @@
 "ONNX files of every kind of network, and their use where PyTorch is not installed"
-import json, os, shutil, signal, subprocess, sys, time, venv
+import errno, json, os, shutil, signal, subprocess, sys, time, venv
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
@@ -104,6 +104,27 @@ def test_without_torch(exported, tmp_path):
     python,site = bare(tmp_path/"env")
     shutil.copytree(root/"soccerkd", site/"soccerkd", ignore=shutil.ignore_patterns("__pycache__"))
     answers_alone(python, exported, tmp_path)
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="such limits are there on Unix")
+def test_export_to_a_full_disk(exported, tmp_path, monkeypatch):
+    "One sentence where the disk is full or may not be written to, and a file of that name that was there before stays"
+    import onnx, resource
+    from soccerkd.core import SoccerKDError
+    from soccerkd.deploy import export
+    file,learn,_ = exported
+    monkeypatch.setattr(export, "onnx_model", lambda *args: onnx.load(file)) # What PyTorch's exporter does needs no disk
+    out,old = Path(shutil.copy(file, tmp_path/"net.onnx")),resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
+        with pytest.raises(SoccerKDError, match="net.onnx: can't be written .*; make room"): export.export_onnx(learn, out)
+    finally: resource.setrlimit(resource.RLIMIT_FSIZE, old); signal.signal(signal.SIGXFSZ, before)
+    def closed(*args): raise PermissionError(errno.EACCES, "Permission denied")
+    with monkeypatch.context() as m:
+        m.setattr(export, "save_onnx", closed)
+        with pytest.raises(SoccerKDError, match="Permission denied"): export.export_onnx(learn, out)
+    assert out.read_bytes()==Path(file).read_bytes() and [o.name for o in tmp_path.iterdir()]==["net.onnx"]
+    assert export.export_onnx(learn, out).difference<1e-4 # There is room again
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Ctrl-C is a signal")
 def test_silent_camera(exported, tmp_path):
