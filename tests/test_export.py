@@ -1,13 +1,14 @@
 "ONNX files of every kind of network, and their use where PyTorch is not installed"
-import os, shutil, subprocess, sys, venv
+import errno, json, os, shutil, signal, subprocess, sys, time, venv
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import root
+from soccerkd.video.stamp import stamped_video
 from test_package import closure, dist, link # The fixture `dist` builds the wheel
 
-needs = "numpy av fastcore fastprogress onnxruntime".split() # What a predictor needs besides `soccerkd --no-deps`
+needs = "numpy av fastcore fastprogress onnxruntime pandas pillow".split() # What a predictor needs besides `soccerkd --no-deps`
 small = [("jointnet18", 2, 32, {}), ("mc3_18", 2, 32, {})] # An image network is that of `exported`
 tam = [("tam_resnet18", t, 32, dict(kw)) for t,kw in ((4, {}), (8, dict(temporal_pool="max")), (8, dict(temporal_pool="avg")), (4, dict(method="max")), (4, dict(depthwise=False)), (1, dict(single_frame="replicate")), (4, dict(r=5)))]
 image = "tam_mobilenet_v2 tam_mnasnet0_5 tam_efficientnet_b0 tam_regnet_y_400mf tam_convnext_tiny mobilenet_v3_small densenet121 shufflenet_v2_x0_5 timm/convnext_atto".split()
@@ -59,6 +60,11 @@ at = frames_at(segment_times(0, 1, t), video_index(sys.argv[2]).times)
 with open_container(sys.argv[2]) as (c, s): every = [o.reformat(size, size, format="rgb24").to_ndarray() for o in decoded(c.demux(s))]
 clip = np.stack([every[i] for i in at])[None]
 np.savez(sys.argv[3], clip=clip, p=net(clip))
+from soccerkd.deploy.cli import main
+from soccerkd.deploy.predict import predict_video
+ev = predict_video(sys.argv[2], sys.argv[1], out=sys.argv[3]+".json", length=1., hop=.5, threads=1, threshold=0.)
+status = main(["predict", sys.argv[2], "--model", sys.argv[1], "--out", sys.argv[3]+".csv", "--length", "1", "--hop", ".5", "--threshold", "0"])
+assert status==0 and len(ev) and len(ev.windows)
 there = [o for o in ("torch", "torchvision", "fastai", "onnx", "matplotlib") if importlib.util.find_spec(o)]
 print(json.dumps(dict(there=there, torch="torch" in sys.modules, vocab=net.vocab)))
 """
@@ -82,7 +88,8 @@ def answers_alone(python, exported, tmp_path, **kw):
     assert not res.returncode, res.stderr
     with np.load(tmp_path/"out.npz") as f: clip,p = f["clip"],f["p"]
     with torch.inference_mode(): np.testing.assert_allclose(p, for_export(learn.model)(torch.as_tensor(clip)).softmax(1).numpy(), atol=1e-5)
-    assert res.stdout.strip()=='{"there": [], "torch": false, "vocab": ["a", "b", "c", "d"]}'
+    assert (tmp_path/"out.npz.json").exists() and (tmp_path/"out.npz.csv").exists()
+    assert res.stdout.splitlines()[-1]=='{"there": [], "torch": false, "vocab": ["a", "b", "c", "d"]}'
 
 def bare(folder):
     "An environment with what a predictor needs and nothing else; its interpreter and its folder of packages"
@@ -97,6 +104,48 @@ def test_without_torch(exported, tmp_path):
     python,site = bare(tmp_path/"env")
     shutil.copytree(root/"soccerkd", site/"soccerkd", ignore=shutil.ignore_patterns("__pycache__"))
     answers_alone(python, exported, tmp_path)
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="such limits are there on Unix")
+def test_export_to_a_full_disk(exported, tmp_path, monkeypatch):
+    "One sentence where the disk is full or may not be written to, and a file of that name that was there before stays"
+    import onnx, resource
+    from soccerkd.core import SoccerKDError
+    from soccerkd.deploy import export
+    file,learn,_ = exported
+    monkeypatch.setattr(export, "onnx_model", lambda *args: onnx.load(file)) # What PyTorch's exporter does needs no disk
+    out,old = Path(shutil.copy(file, tmp_path/"net.onnx")),resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
+        with pytest.raises(SoccerKDError, match="net.onnx: can't be written .*; make room"): export.export_onnx(learn, out)
+    finally: resource.setrlimit(resource.RLIMIT_FSIZE, old); signal.signal(signal.SIGXFSZ, before)
+    def closed(*args): raise PermissionError(errno.EACCES, "Permission denied")
+    with monkeypatch.context() as m:
+        m.setattr(export, "save_onnx", closed)
+        with pytest.raises(SoccerKDError, match="Permission denied"): export.export_onnx(learn, out)
+    assert out.read_bytes()==Path(file).read_bytes() and [o.name for o in tmp_path.iterdir()]==["net.onnx"]
+    assert export.export_onnx(learn, out).difference<1e-4 # There is room again
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Ctrl-C is a signal")
+def test_silent_camera(exported, tmp_path):
+    "Ctrl-C while a stream says nothing: what was seen until then is told and kept, and the program ends"
+    file,ts = exported[0],tmp_path/"film.ts"
+    stamped_video(ts, n=200, size=(64, 64))
+    data = ts.read_bytes()
+    code = "import sys; from soccerkd.deploy.cli import main; sys.exit(main())"
+    args = ["predict", "-", "--model", file, "--out", tmp_path/"live.json", "--length", 1, "--bs", 2, "--threshold", 0, "--json"]
+    p = subprocess.Popen([sys.executable, "-c", code, *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH":str(root)})
+    p.stdin.write(data[:len(data)*3//4]); p.stdin.flush()
+    log,until = tmp_path/"live.windows",time.monotonic()+60
+    while p.poll() is None and time.monotonic()<until and not (log.exists() and log.read_bytes().count(b"\n")>1): time.sleep(.02)
+    p.send_signal(signal.SIGINT)
+    until = time.monotonic()+30
+    while p.poll() is None and time.monotonic()<until: time.sleep(.02)
+    ended = p.poll()
+    p.kill()
+    out,err = p.communicate()
+    assert ended==0, (ended, err[-1500:])
+    assert b"Traceback" not in err and b"Fatal" not in err and json.loads(out)["<stdin>"]["events"] and (tmp_path/"live.json").exists()
 
 @pytest.mark.slow
 def test_wheel_without_torch(exported, dist, tmp_path):

@@ -1,5 +1,5 @@
 "What users, disks and bad luck do to files and programs: one sentence, and nothing lost. `tests/reliability.py` makes the damage"
-import errno, io, json, os, pickle, shutil, signal, subprocess, sys, time, zipfile
+import errno, io, json, os, pickle, re, shutil, signal, subprocess, sys, time, zipfile
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np, pandas as pd, pytest, torch
@@ -95,6 +95,14 @@ def test_interrupted_scan(tmp_path, programs):
     done = programs.run(*cmd)
     assert "801 of 801" in done.stdout and len(pd.read_csv(tmp_path/"out.csv"))==801 and not part.exists()
 
+def test_bar_of_a_user(tmp_path, programs):
+    "Who waits sees how far it is and how long it will take, on the error stream if standard output is for a program"
+    for i in range(40): stamped_video(tmp_path/f"{i:02}.mp4", n=2, size=(48, 48))
+    done = programs.run("-c", "import sys; from soccerkd.deploy.cli import main; sys.exit(main())", "scan", tmp_path, "--json")
+    shown = re.findall(r"(\d+\.\d+)% \[(\d+)/40 (\d\d:\d\d)<(\d\d:\d\d)", done.stderr)
+    assert len(shown)>1 and shown[-1][:2]==("100.00", "40"), done.stderr[-500:]
+    assert [int(o[1]) for o in shown]==sorted(int(o[1]) for o in shown) and len(json.loads(done.stdout))==40
+
 @unix
 def test_nobody_renders_for_a_dead_parent(tmp_path, programs):
     "The processes of `make_clips` end when it is killed"
@@ -126,14 +134,17 @@ def writers(few, folder):
     "All that writes, by name"
     from soccerkd.all import Checkpoint, ClipCache, DecodeClip, TeacherBank, clips_from_folder, evaluate, make_clips, save_run, save_split
     path,dls,learn = few
+    from soccerkd.deploy.predict import predict_video
     vars(learn).pop("run_path", None)
+    film,seen = next((path/"train").rglob("*.mp4")),dict(length=.2, hop=.1, threshold=0., device="cpu")
     def train():
         with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-4, cbs=Checkpoint(folder/"c"/"checkpoint.pt"))
     return dict(clips=lambda: make_clips(folder/"s", per_class=1, size=64, n_frames=4, workers=1), json=lambda: write_json(folder/"a.json", {}), run=lambda: save_run(learn, folder/"run"), checkpoint=train,
         cache=lambda: ClipCache.build(folder/"cache", DecodeClip(2, 36), clips_from_folder(path/"train"), workers=0), report=lambda: evaluate(learn, timing=False).save(folder/"r.npz"),
-        split=lambda: save_split(dls.table, folder/"split.csv"), scan=lambda: scan_videos(path, keep=folder/"scan.part"), bank=lambda: TeacherBank.make(folder/"bank", dls, learn, views=1))
+        split=lambda: save_split(dls.table, folder/"split.csv"), scan=lambda: scan_videos(path, keep=folder/"scan.part"), bank=lambda: TeacherBank.make(folder/"bank", dls, learn, views=1),
+        predict=lambda: predict_video(film, learn, folder/"p"/"events.json", **seen), film=lambda: predict_video(film, learn, **seen).film(folder/"events.mp4"))
 
-names = "clips json run checkpoint cache report split scan bank".split()
+names = "clips json run checkpoint cache report split scan bank predict film".split() # `export` has its test in test_export.py, where a network is exported already
 
 @pytest.mark.parametrize("name", names)
 def test_full_disk(few, tmp_path, name):
@@ -148,7 +159,7 @@ def test_full_disk(few, tmp_path, name):
         with pytest.raises(SoccerKDError) as e: writers(few, tmp_path)[name]()
     finally: resource.setrlimit(resource.RLIMIT_FSIZE, old); signal.signal(signal.SIGXFSZ, before)
     sentence(e, tmp_path, "written")
-    assert kept.read_text()=="{}" and not [f for f in tmp_path.rglob("*") if f.is_file() and f.suffix not in (".json", ".lock", ".part") and f.stat().st_size==0 and not f.name.startswith(".")]
+    assert kept.read_text()=="{}" and not [f for f in tmp_path.rglob("*") if f.is_file() and f.suffix not in (".json", ".lock", ".part", ".windows") and f.stat().st_size==0 and not f.name.startswith(".")]
     writers(few, tmp_path)[name]() # There is room again: the same call goes on
 
 @pytest.mark.parametrize("name", names)
@@ -177,11 +188,15 @@ def test_overwritten_run_on_a_full_disk(few, tmp_path, monkeypatch):
     _,dls,learn = few
     save_run(learn, tmp_path/"run")
     sha = read_json(tmp_path/"run"/"config.json")["weights_sha256"]
-    def full(model, path): Path(path).write_bytes(b"half"); raise OSError(errno.ENOSPC, "No space left on device", str(path))
-    monkeypatch.setattr(runs, "save_weights", full)
-    with pytest.raises(SoccerKDError) as e: save_run(learn, tmp_path/"run")
-    sentence(e, "model.safetensors", "No space left on device", "make room")
-    assert load_run(tmp_path/"run", device="cpu") and read_json(tmp_path/"run"/"config.json")["weights_sha256"]==sha
+    def full(o, path): Path(path).write_bytes(b"half"); raise OSError(errno.ENOSPC, "No space left on device", str(path))
+    def no_config(path, o): raise SoccerKDError.of(path, "can't be written (No space left on device)", "make room") # As `write_json` does
+    for name,writes,f in (("config.json", "write_json", no_config), ("model.safetensors", "save_weights", full)): # The first with room for the weights
+        with monkeypatch.context() as m:
+            m.setattr(runs, writes, f)
+            with torch.no_grad(): next(learn.model.parameters()).add_(1e-3) # The old run has other weights
+            with pytest.raises(SoccerKDError) as e: save_run(learn, tmp_path/"run")
+        sentence(e, name, "No space left on device", "make room")
+        assert load_run(tmp_path/"run", device="cpu") and read_json(tmp_path/"run"/"config.json")["weights_sha256"]==sha
     assert sorted(o.name for o in (tmp_path/"run").iterdir())==["config.json", "model.safetensors", "split.csv"] or (tmp_path/"run"/"history.csv").exists()
 
 # Folders and tables

@@ -197,7 +197,10 @@ def published(self:Bench,
 ): # Function that trains an epoch
     "The published way, an epoch of it"
     folder = self.folder/f"jpeg_{self.n_frames}"
-    if not folder.exists(): jpeg_folder(self.loaders().train_ds.items, folder, self.n_frames)
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=self.folder) as d: # Aside: half of the pictures would be taken for all
+            made = jpeg_folder(self.loaders().train_ds.items, Path(d)/"jpeg", self.n_frames)
+            if not folder.exists(): made.rename(folder)
     nets = [self.network(o, 1, "fp32") for o in (self.frame_student, teacher)]
     opt = torch.optim.SGD(nets[0].parameters(), lr=.01, momentum=.9, weight_decay=5e-4)
     loader = published_loader(folder, self.size, self.bs*self.n_frames, workers=min(self.workers, 4), pin_memory=self.device.type=="cuda")

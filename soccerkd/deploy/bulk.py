@@ -4,8 +4,9 @@
 
 # %% ../../nbs/06_deploy/11_bulk.ipynb #4a2dfca2
 from __future__ import annotations
-import io, json, tempfile
+import io, json, posixpath, tempfile
 from pathlib import Path
+from urllib.parse import quote
 import pandas as pd
 from fastcore.basics import patch
 from fastcore.meta import delegates
@@ -30,27 +31,37 @@ def is_address(
 def _place(address):
     "Arrow's file system and the path in it"
     try: return require("pyarrow.fs", "ray").FileSystem.from_uri(address)
-    except (ValueError, OSError) as e: raise SoccerKDError.of(address, f"can't be reached ({str(e).splitlines()[0]})", "check the address and what gives access to it") from None
+    except (ValueError, OSError) as e: raise _unreached(address, e) from None
+
+def _unreached(address, e): return SoccerKDError.of(address, f"can't be reached ({str(e).splitlines()[0]})", "check the address and what gives access to it")
 
 def bulk_files(
     videos, # A file, a folder, an address, or a list of them
-)->dict[str,str]: # Each video, and its name for results
+)->dict[str,str]: # Each video, and its name for results: below what all folders, or all addresses, have in common
     "All videos of an archive"
     todo = videos if isinstance(videos, (list, tuple)) else [videos]
     found = {str(k):v.as_posix() for k,v in video_files(here).items()} if (here := [o for o in todo if not is_address(o)]) else {}
-    for a in filter(is_address, todo): found.update(_in_bucket(a))
+    parts = [_in_bucket(a) for a in filter(is_address, todo)]
+    top,owner = posixpath.commonpath([o for o,_ in parts]) if parts else "",{v:k for k,v in found.items()}
+    for name,address in ((place[len(top):].lstrip("/")+".json", a) for _,files in parts for a,place in files.items()):
+        if (other := owner.setdefault(name, address))!=address: raise SoccerKDError.of(f"{other} and {address}", "would have one file for their results", "watch them in two calls with another `out`")
+        found[address] = name
     if not found: raise SoccerKDError.of(", ".join(map(str, todo)) or "the list of videos", "holds no video", "give files, folders, or an address such as s3://bucket/matches")
     return found
 
+# %% ../../nbs/06_deploy/11_bulk.ipynb #48af7a9c
 def _in_bucket(address):
-    "Addresses below an address, with the names of their results"
+    "The folder that an address means, and the addresses of the videos in it with their paths; all paths begin with the kind of place"
     place,top = _place(address)
-    fs = require("pyarrow.fs", "ray")
-    info = place.get_file_info(top)
-    if info.type==fs.FileType.NotFound: raise SoccerKDError.of(address, "does not exist", "check the address")
-    files = [info] if info.is_file else place.get_file_info(fs.FileSelector(top, recursive=True))
-    paths = sorted(o.path for o in files if o.is_file and Path(o.path).suffix.lower() in video_suffixes)
-    return {address+o[len(top):]:(o[len(top):].lstrip("/") or Path(o).name)+".json" for o in paths}
+    fs,(before,query,options) = require("pyarrow.fs", "ray"),address.partition("?")
+    try:
+        info = place.get_file_info(top)
+        if info.type==fs.FileType.NotFound: raise SoccerKDError.of(address, "does not exist", "check the address")
+        files = [info] if info.is_file else place.get_file_info(fs.FileSelector(top, recursive=True))
+    except (ValueError, OSError) as e: raise e if isinstance(e, SoccerKDError) else _unreached(address, e) from None
+    paths,top = sorted(o.path for o in files if o.is_file and Path(o.path).suffix.lower() in video_suffixes),top.rstrip("/")
+    def at(path): return posixpath.join(address.partition("://")[0], path.lstrip("/"))
+    return at(posixpath.dirname(top) if info.is_file else top),{before.rstrip("/")+quote(o[len(top):])+query+options:at(o) for o in paths}
 
 # %% ../../nbs/06_deploy/11_bulk.ipynb #3ae02d67
 class Watcher:
@@ -72,7 +83,7 @@ class Watcher:
         "Predict one video; what is wrong with it is part of the answer"
         res = dict(video=row["video"], events=0, note="", fault="")
         try: res.update(self.events(row["video"], row["name"]))
-        except (SoccerKDError, OSError) as e: res["fault"] = str(e)
+        except Exception as e: res["fault"] = str(e) if isinstance(e, SoccerKDError) else f"{row['video']}: {type(e).__name__}: {e}" # The others are watched
         return res
 
 # %% ../../nbs/06_deploy/11_bulk.ipynb #f4efbe7f
@@ -89,7 +100,7 @@ def events(self:Watcher, video, name):
         ev = predict_video(video, self.net, out=Path(self.out)/name, **self.how)
         return dict(events=len(ev), note="; ".join(ev.attrs["notes"]))
     head = self.head(video)
-    if (done := self.kept(name+".done")) and done["head"]==head: return done["result"]
+    if self.how.get("resume", True) and (done := self.kept(name+".done")) and done["head"]==head: return done["result"]
     ev = self.watch(video)
     with tempfile.TemporaryDirectory() as d:
         ev.save(Path(d)/"events.json")
@@ -113,14 +124,19 @@ def head(self:Watcher, video):
         info = place.get_file_info(path)
         what = [info.size, str(info.mtime_ns)]
     else: what = video_id(video)
-    return json.loads(json.dumps(dict(video=what, model=self.net.id, temperature=self.net.temperature, how={k:v for k,v in self.how.items() if k!="threads"}), default=str))
+    return json.loads(json.dumps(dict(video=what, model=self.net.id, temperature=self.net.temperature, how={k:v for k,v in self.how.items() if k not in ("threads", "resume")}), default=str))
 
 # %% ../../nbs/06_deploy/11_bulk.ipynb #ec4752ae
 @patch
+def _to(self:Watcher, name):
+    "Arrow's file system and path of a result"
+    place,top = _place(self.out if is_address(self.out) else Path(self.out).absolute().as_uri())
+    return place,f"{top.rstrip('/')}/{name}"
+
+@patch
 def keep(self:Watcher, name, data):
     "Write bytes below `out`"
-    place,top = _place(self.out) if is_address(self.out) else _place(Path(self.out).absolute().as_uri())
-    path = f"{top}/{name}"
+    place,path = self._to(name)
     local = type(place).__name__=="LocalFileSystem"
     if local: place.create_dir(path.rpartition("/")[0], recursive=True)
     to = path+".part" if local else path
@@ -130,9 +146,9 @@ def keep(self:Watcher, name, data):
 @patch
 def kept(self:Watcher, name):
     "What was written there as JSON, or None"
-    place,top = _place(self.out) if is_address(self.out) else _place(Path(self.out).absolute().as_uri())
+    place,path = self._to(name)
     try:
-        with place.open_input_stream(f"{top}/{name}") as f: return json.loads(f.read())
+        with place.open_input_stream(path) as f: return json.loads(f.read())
     except (OSError, ValueError): return None
 
 # %% ../../nbs/06_deploy/11_bulk.ipynb #fafdefdf
@@ -150,6 +166,7 @@ def predict_bulk(
     ray = require("ray", "ray")
     require("ray.data", "ray")
     if not isinstance(model, (str, Path)): raise SoccerKDError.of(type(model).__name__, "can't be handed to other machines", "save it by save_run or export_onnx, and give the path")
+    if Path(str(out)).suffix.lower() in (".json", ".csv"): raise SoccerKDError.of(out, "is one file, but each video gets its own", "give a folder or an address as `out`")
     find_events([], [], [], _promise(model)[0]["vocab"], **{k:v for k,v in kwargs.items() if k not in _settings}) # A mistake in the settings is told before the work
     found = bulk_files(videos)
     if not ray.is_initialized(): start_ray(max(actors*cpus, 1))

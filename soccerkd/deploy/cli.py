@@ -349,7 +349,7 @@ def bench(
     found = run_bench(out, quick, device, names(only), folder)
     if json and not found["failed"]: return found
     if not json: print(bench_text(found))
-    if found["failed"]: raise RuntimeError(f"{len(found['failed'])} comparisons failed; the rest is in {out}")
+    if found["failed"]: raise _partly(f"soccerkd bench: {len(found['failed'])} comparisons failed ({'; '.join(f'{k}: {v}' for k,v in found['failed'].items())}); the rest is in {out}", found if json else None)
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #7d92a2bd
 @command
@@ -367,9 +367,11 @@ def predict(
     start:float=0., # Where to begin, in seconds
     end:float=None, # Where to stop, in seconds
     film:str=None, # Write the video with its events drawn in, as MP4
+    soccernet:str=None, # Write SoccerNet's results_spotting.json for this game, league/season/game, below the folder of --out
+    half:int=1, # Half of that game that the video shows from --start on
     workers:int=0, # Processes of a Ray cluster for many videos, or for an address such as s3://bucket/matches; 0 for this process
     afresh:bool=False, # Forget the answers of an interrupted run
-    threads:int=None, # Decoding threads
+    threads:int=None, # Decoding threads, of each worker
     device:str=None, # cpu or cuda
     json:bool=False, # Print JSON
 ):
@@ -377,42 +379,55 @@ def predict(
     from soccerkd.core import SoccerKDError
     if model is None: raise SoccerKDError.of("--model", "is missing", "give a run folder such as runs/demo, its model.safetensors, or an ONNX file")
     videos = [video] if os.path.exists(video) else names(video) or [video] # A comma may be part of a name
-    how = dict(length=length, hop=hop, bs=bs, roi=roi and [float(o) for o in names(roi)], start=start, end=end, resume=not afresh, threshold=threshold, smooth=smooth)
+    how = dict(length=length, hop=hop, bs=bs, roi=roi and numbers(roi, "--roi"), start=start, end=end, resume=not afresh, threshold=threshold, smooth=smooth)
+    _alone(videos, workers, device, film, soccernet, boxes)
+    if soccernet:
+        from soccerkd.deploy.events import _game
+        _game(soccernet, [half])
     if workers:
-        if odd := [k for k,v in dict(boxes=boxes, film=film).items() if v]: raise SoccerKDError.of(f"--{odd[0]}", "is for one video", "leave out --workers")
         from soccerkd.deploy.bulk import predict_bulk
-        return _told_table(predict_bulk(videos, model, out or "results", workers, **how), json)
+        return _told_table(predict_bulk(videos, model, out or "results", workers, threads or 1, **how), json)
     from soccerkd.deploy.predict import predict_video
-    source = sys.stdin.buffer if video=="-" else videos[0] if len(videos)==1 else videos
+    source = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer) if video=="-" else videos[0] if len(videos)==1 else videos
     res = predict_video(source, model, out, boxes=boxes, threads=threads, device=device, **how)
-    if film: _filmed(res, film)
+    if film: res.film(film)
+    if soccernet: print(res.to_soccernet(os.path.dirname(out or "") or ".", soccernet, half, start), file=sys.stderr)
     return _told_events(res, json)
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #8819181f
 def _told_events(res, json):
     "Print the events of one video or of several, or hand them to who prints JSON"
-    from soccerkd.core import SoccerKDError
     bad = getattr(res, "bad", {})
     found = dict(res) if hasattr(res, "bad") else {res.video:res}
     for k,ev in found.items():
         for o in ev.attrs["notes"]: print(o, file=sys.stderr)
         if not json: print(ev.to_string(index=False) if len(ev) else f"{k}: no events", f"\n{len(ev)} events in {k}")
-    if bad and (not json or not found): raise SoccerKDError("; ".join(bad.values()))
-    if json: return {k:dict(events=ev.to_dict("records"), notes=ev.attrs["notes"]) for k,ev in found.items()}|bad
+    told = {k:dict(events=ev.to_dict("records"), notes=ev.attrs["notes"]) for k,ev in found.items()}|bad if json else None
+    if bad: raise _partly("; ".join(bad.values()), told)
+    return told
 
 def _told_table(table, json):
     "The same for what several workers did"
-    if json: return table.to_dict("records")
-    print(table.drop(columns="fault").to_string(index=False))
-    if len(bad := table.fault[table.fault!=""]):
-        from soccerkd.core import SoccerKDError
-        raise SoccerKDError("; ".join(bad))
+    told = table.to_dict("records") if json else None
+    if not json: print(table.drop(columns="fault").to_string(index=False))
+    if len(bad := table.fault[table.fault!=""]): raise _partly("; ".join(bad), told)
+    return told
 
-def _filmed(res, film):
-    "Write the annotated film of one video"
+def _partly(text, told):
+    "The error of a command of which a part failed; what it has to tell all the same goes with it"
     from soccerkd.core import SoccerKDError
-    if hasattr(res, "bad"): raise SoccerKDError.of("--film", "is for one video", "give one file")
-    res.film(film)
+    e = SoccerKDError(text)
+    e.told = told
+    return e
+
+def _alone(videos, workers, device, film, soccernet, boxes):
+    "Refuse before the work what is only done with one video, or only without workers"
+    from soccerkd.core import SoccerKDError
+    one = [k for k,v in dict(film=film, soccernet=soccernet, boxes=workers and boxes).items() if v]
+    if one and workers: raise SoccerKDError.of(f"--{one[0]}", "is for one video", "leave out --workers")
+    if one and (len(videos)>1 or os.path.isdir(videos[0])): raise SoccerKDError.of(f"--{one[0]}", "is for one video", "give one file")
+    if film and videos==["-"]: raise SoccerKDError.of("--film", "is for a file: a stream is gone when its events are known", "write the stream to a file")
+    if workers and device not in (None, "cpu"): raise SoccerKDError.of(f"--device {device}", "is not known to the workers", "leave it out, or say gpus= to predict_bulk in Python, which hands GPUs out")
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #11e4ccab
 @command
@@ -479,6 +494,7 @@ def run_command(
         if debug: raise
         ours = any(o.__name__=="SoccerKDError" for o in type(e).__mro__) # Importing the class itself would cost seconds
         if told_first(): print(f"soccerkd: {e}" if ours else f"soccerkd: {type(e).__name__}: {e} (unexpected: --debug shows where; soccerkd doctor prints what a report needs)", file=sys.stderr)
+        if (told := getattr(e, "told", None)) is not None: print(json.dumps(strict_json(told), allow_nan=False)) # Some of it was done
         return 1
     if res is not None and not int(os.environ.get("RANK", 0)): print(json.dumps(strict_json(res), allow_nan=False))
     if several(): sys.modules["soccerkd.distill.machines"].leave_machines()

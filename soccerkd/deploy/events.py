@@ -278,17 +278,22 @@ def to_soccernet(self:Events,
     begin:float=0., # Second of the video at which this half begins; what lies before is left out
 )->Path: # The file
     "Write SoccerNet's `results_spotting.json`; the other half stays if it is there"
-    game = str(game).strip("/")
-    if not game or ".." in game.split("/"): raise SoccerKDError.of(f"game={game!r}", "is no name of a game", "give league/season/game")
+    game = _game(game, self["half"] if "half" in self else [half])
     path = Path(path) if Path(path).suffix==".json" else Path(path)/game/"results_spotting.json"
     halves,old = set(map(str, self["half"])) if "half" in self else {str(half)},[]
-    if odd := halves-{"1", "2"}: raise SoccerKDError.of(f"half={odd.pop()}", "a game has two", "give 1 or 2")
     if path.exists():
         d = read_json(path)
         if not isinstance(d, dict) or d.get("UrlLocal")!=game or "predictions" not in d: raise SoccerKDError.of(path, "holds something else than this game", "choose another path")
         old = [o for o in d["predictions"] if str(o.get("half")) not in halves]
     write_json(path, dict(UrlLocal=game, predictions=sorted(old+_predictions(self, half, begin), key=lambda o: o["half"])))
     return path
+
+def _game(game, halves):
+    "The name of a game, if there can be such a game with these halves"
+    if odd := set(map(str, halves))-{"1", "2"}: raise SoccerKDError.of(f"half={odd.pop()}", "a game has two", "give 1 or 2")
+    name = str(game).strip("/")
+    if not name or ".." in name.split("/"): raise SoccerKDError.of(f"game={game!r}", "is no name of a game", "give league/season/game")
+    return name
 
 # %% ../../nbs/06_deploy/07_events.ipynb #d2ce4ae5
 _five = ["start", "end", "label", "score", "peak"]

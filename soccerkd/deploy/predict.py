@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..core import SoccerKDError, read_json, file_sha256, track
+from ..core import SoccerKDError, disk_errors, read_json, file_sha256, track
 from .events import *
 from .stream import *
 from .windows import *
@@ -148,14 +148,15 @@ class WindowLog:
     ):
         self.path,self.entries,self._f,head = path and Path(path),[],None,json.loads(json.dumps(dict(head, format="soccerkd windows 1"), default=str))
         if self.path is None: return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._f = open(self.path, "a+b")
-        try:
-            _lock(self._f, self.path)
-            keep = self._read(head) if resume else 0
-            self._f.truncate(keep)
-            if not keep: self._write(head)
-        except BaseException: self.close(); raise
+        with disk_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._f = open(self.path, "a+b")
+            try:
+                _lock(self._f, self.path)
+                keep = self._read(head) if resume else 0
+                self._f.truncate(keep)
+                if not keep: self._write(head)
+            except BaseException: self.close(); raise
     def _read(self, head):
         "Take over what is whole, and say how many bytes that is"
         self._f.seek(0)
@@ -168,10 +169,13 @@ class WindowLog:
             elif not isinstance(o, dict) or o.get("group")!=len(self.entries): break
             else: self.entries.append(o); keep += len(line)
         return keep if self._f.tell() else 0
-    def _write(self, o): self._f.write(json.dumps(o).encode()+b"\n"); self._f.flush()
+    def _write(self, o):
+        with disk_errors(self.path): self._f.write(json.dumps(o).encode()+b"\n"); self._f.flush()
     def close(self):
         "Let go of the file"
-        if self._f is not None: self._f.close(); self._f = None
+        with suppress(OSError): # What a full disk did not take was told when it was written
+            if self._f is not None: self._f.close()
+        self._f = None
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #baa7f906
 def _lock(f, path):

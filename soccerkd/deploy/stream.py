@@ -107,7 +107,7 @@ def _usable(p): return p.size and not p.is_discard
 def _read(self:WindowStream, c, s):
     "Packets up to the end of what can be read"
     try: yield from c.demux(s)
-    except (av.error.FFmpegError, OSError) as e: self.notes.append(f"{self.name}: reading stops after {self.until:.2f} s ({getattr(e, 'strerror', None) or e})")
+    except (av.error.FFmpegError, OSError) as e: self.notes.append(f"{self.name}: reading stops after {self.seen:.2f} s ({getattr(e, 'strerror', None) or e})")
 
 @patch
 def _front(self:WindowStream, packets):
@@ -441,9 +441,11 @@ class prefetch:
         if e is None: return o
         self.over = True
         raise e
-    def close(self):
-        "End the thread"
+    def close(self,
+        wait:float=2., # Seconds for the item at hand
+    ):
+        "End the thread; one that waits for a live source is left to itself, it does nothing more"
         self.over = True
         self.stop.set()
-        self.thread.join()
+        self.thread.join(wait)
     def __del__(self): self.stop.set()

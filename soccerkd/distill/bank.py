@@ -324,7 +324,7 @@ def add_marks(self:TeacherBank,
     self.__init__(self.path, self.mode) # Others may have added some
     if (self.find(marks)>=0).all(): self._arrays(); return 0
     self._may_write()
-    with locked(self.path):
+    with disk_errors(self.path/"zarr.json"), locked(self.path):
         self.__init__(self.path, self.mode)
         new = marks[self.find(marks)<0].tolist()
         n,arrays = len(self)+len(new),self._arrays()
@@ -433,7 +433,9 @@ def ask_teacher(
     "What the teacher says to all views of some clips"
     out,views,(name,ask) = [],seeds.shape[1],_asked(what)
     pairs = [(i, v) for i in items for v in range(views)]
-    with frozen(teacher), torch.inference_mode():
+    from soccerkd.distill.learner import memory_errors # Not above: that page imports this one
+    room = memory_errors(f"a batch of {min(bs, len(pairs))} views", dls.device, "say bs= with a smaller number; the answers so far are kept")
+    with room, frozen(teacher), torch.inference_mode():
         for at in range(0, len(pairs), bs):
             x = _loader(dls, split).batch_of(pairs[at:at+bs], seeds=seeds)[0]
             out.append(ask(teacher, x).float().cpu())

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from fastai.callback.core import Callback
 from fastai.callback.mixup import MixHandler
 from fastai.learner import CastToTensor, Learner
@@ -83,6 +84,7 @@ class TrainHead(Callback):
 # %% ../../nbs/04_distill/09_feature_bank.ipynb #1e28e0bf
 def _checked(bank, dls, model):
     "Both banks with the row of each clip, if the features are those of this network and stay so"
+    if isinstance(model, DistributedDataParallel): raise SoccerKDError.of("a head on banked features", "is trained by one process", "leave out learn.together(): an epoch takes a second; several processes may fill the bank, see part=")
     if not isinstance(model, ClipNet) or "body" not in model.frozen or any(p.requires_grad for p in model.body.parameters()):
         raise SoccerKDError.of(f"the backbone of {(getattr(model, 'config', None) or {}).get('name', type(model).__name__)}", "is not frozen, so that its features would change", "use freeze='backbone', or leave out the bank")
     rows,valid = bank.check(dls, model, "features"),bank.valid

@@ -5,7 +5,7 @@
 # %% ../../nbs/04_distill/02_learner.ipynb #941bc775
 from __future__ import annotations
 import inspect
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 import torch
 import fastai.callback.all # Gives every Learner fit_one_cycle, lr_find and a progress bar
@@ -28,8 +28,8 @@ from ..models.jointnet import refuse_random_backbone
 from ..models.zoo import create_model, freeze_backbone, model_groups
 
 # %% auto #0
-__all__ = ['adamw', 'LossScale', 'WarmUp', 'SmoothLoss', 'LateRecorder', 'TorchOptim', 'out_of_memory', 'ClipLearner',
-           'teacher_learner', 'distill_learner', 'partial_mean']
+__all__ = ['adamw', 'LossScale', 'WarmUp', 'SmoothLoss', 'LateRecorder', 'TorchOptim', 'out_of_memory', 'memory_errors',
+           'ClipLearner', 'teacher_learner', 'distill_learner', 'partial_mean']
 
 # %% ../../nbs/04_distill/02_learner.ipynb #72950d80
 class LossScale(MixedPrecision):
@@ -131,6 +131,18 @@ def out_of_memory(
     "Whether an error says that memory did not suffice, on a GPU or here"
     return isinstance(e, (torch.OutOfMemoryError, MemoryError)) or isinstance(e, RuntimeError) and "can't allocate memory" in str(e)
 
+@contextmanager
+def memory_errors(
+    what, # What has to fit, such as "a batch of 8 clips"
+    device, # Where
+    remedy, # What the user can do
+):
+    "Memory that does not suffice for what the block does is one `SoccerKDError`"
+    try: yield
+    except (RuntimeError, MemoryError) as e:
+        if not out_of_memory(e): raise
+        raise SoccerKDError.of(what, f"does not fit into the memory of {device}", remedy) from None
+
 class ClipLearner(Learner):
     "fastai's `Learner`, which says what to do when a batch does not fit into memory"
     def one_batch(self, i, b):
@@ -144,7 +156,7 @@ class ClipLearner(Learner):
 def _too_large(self:ClipLearner, b):
     "The error of a batch that does not fit; what it left is let go"
     for k in ("pred", "loss", "loss_grad", "xb", "yb"): setattr(self, k, None)
-    self.opt.zero_grad()
+    if self.opt is not None: self.opt.zero_grad() # There is none before the first fit
     if self.dls.device.type=="cuda": torch.cuda.empty_cache()
     shape = tuple(b[0].shape) if isinstance(b, (tuple, list)) and hasattr(b[0], "shape") else (1,)
     fewer = f"use a smaller batch (bs={shape[0]//2}), " if shape[0]>1 else ""

@@ -5,6 +5,7 @@
 # %% ../../nbs/04_distill/03_runs.ipynb #765c9bfb
 from __future__ import annotations
 import random, time
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -113,15 +114,18 @@ def run_config(
 
 # %% ../../nbs/04_distill/03_runs.ipynb #4c2ba7ed
 def _write_run(learn, path, extra):
-    "The files of a run; from the moment its weights are replaced until it has its config.json again, the folder is no run"
-    with atomic_path(path/"model.safetensors") as tmp:
-        sha = file_sha256(save_weights(learn.model, tmp))
-        (path/"config.json").unlink(missing_ok=True)
-    if getattr(learn, "recorder", None) and getattr(learn.recorder, "values", None) and len(history(learn)):
-        with atomic_path(path/"history.csv") as tmp: history(learn).to_csv(tmp)
-    if getattr(learn.dls, "table", None) is not None:
-        with atomic_path(path/"split.csv") as tmp: learn.dls.table.to_csv(tmp, index=False)
-    write_json(path/"config.json", run_config(learn, weights_sha256=sha, **extra))
+    "The files of a run: all are written aside, then renamed; while they are, the folder has no config.json and is no run"
+    config = path/".config.json"
+    try:
+        with ExitStack() as files: # They are renamed at its end
+            def aside(name): return files.enter_context(atomic_path(path/name))
+            sha = file_sha256(save_weights(learn.model, aside("model.safetensors")))
+            if getattr(learn, "recorder", None) and getattr(learn.recorder, "values", None) and len(history(learn)): history(learn).to_csv(aside("history.csv"))
+            if getattr(learn.dls, "table", None) is not None: learn.dls.table.to_csv(aside("split.csv"), index=False)
+            write_json(config, run_config(learn, weights_sha256=sha, **extra))
+            (path/"config.json").unlink(missing_ok=True) # All is on the disk: none of what follows needs room
+        config.rename(path/"config.json")
+    finally: config.unlink(missing_ok=True)
 
 # %% ../../nbs/04_distill/03_runs.ipynb #694505fe
 def save_run(

@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from ..core import SoccerKDError, atomic_path
 from ..data.clips import is_synthetic
 from ..data.transforms import plain
+from ..distill.learner import memory_errors
 from ..distill.runs import *
 from .calibration import ece, nll
 from .efficiency import *
@@ -35,7 +36,7 @@ def ask_network(
     model,was = learn.model,[m for m in learn.model.modules() if m.training]
     model.eval().to(dl.device)
     try:
-        with torch.inference_mode(): parts = [[*(o.float().cpu() for o in f(model, plain(xb))), plain(yb).cpu()] for xb,yb in dl]
+        with memory_errors(f"a batch of {getattr(dl, 'bs', 'these')} clips", dl.device, "use loaders with a smaller bs, or device='cpu'"), torch.inference_mode(): parts = [[*(o.float().cpu() for o in f(model, plain(xb))), plain(yb).cpu()] for xb,yb in dl]
     finally:
         for m in was: m.training = True
     if not parts: raise SoccerKDError.of("the loader", "has no clips", "give one with labelled clips")
