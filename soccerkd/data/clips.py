@@ -390,9 +390,8 @@ def from_clips(cls:ClipDataLoaders,
     if odd := sorted({str(c.label) for c in [*train, *valid, *test]}-set(vocab)):
         raise SoccerKDError.of(f"class {odd[0]}", "has no clip to train on", f"add some, or leave it out (known: {', '.join(vocab)})")
     db = DataBlock((block, CategoryBlock(vocab=vocab, sort=False)), get_y=_label, splitter=IndexSplitter(range(len(train), len(train)+len(valid))))
-    dls = db.dataloaders([*train, *valid], path=path, bs=min(bs, len(train)), num_workers=_workers(num_workers, decode, train, bool(keep or cache)),
-        device=pick_device(device))
-    dls = cls(*dls.loaders, path=path, device=dls.device)
+    made = db.dataloaders([*train, *valid], path=path, bs=min(bs, len(train)), num_workers=_workers(num_workers, decode, train, bool(keep or cache)), device=pick_device(device))
+    dls = cls(*made.loaders, path=path, device=made.device)
     if balanced: dls.train.balance = [vocab.index(c.label) for c in train]
     dls.bad,dls.test_clips,dls.table = bad,list(test),split_table(train=train, valid=valid, test=test)
     dls.content = content_hash(train=train, valid=valid, test=test)
