@@ -401,14 +401,14 @@ def sizes_up(self:Bench,
 
 @patch
 def growth(self:Bench,
-    steps=dict(clips=(1, 2, 4), n_frames=(.5, 1, 2), size=(.5, 1, 1.5)), # Setting to factors
+    steps=dict(clips=(.5, 1, 2), n_frames=(.5, 1, 2), size=(.5, 1, 1.5)), # Setting to factors
     memory:bool=True, # See `sizes_up`
 )->list[dict]: # A row for each of clips, frames and pixels, and for each thing that grows
     "Exponents of the growth of seconds and memory"
     res = []
     for what,factors in steps.items():
         xs = [round(getattr(self, what)*k) for k in factors]
-        at = pd.DataFrame([Bench(**self.settings(**{what:x}, folder=self.folder/f"grown_{x if what=='clips' else self.clips}")).sizes_up(memory) for x in xs], index=xs)
+        at = pd.DataFrame([Bench(**self.settings(**{what:x}, teacher=self.small_teacher, folder=self.folder/f"grown_{x if what=='clips' else self.clips}")).sizes_up(memory) for x in xs], index=xs)
         name = "pixels" if what=="size" else what.removeprefix("n_")
         for k,ys in at.items():
             power = float(np.polyfit(np.log(xs), np.log(ys.clip(lower=1e-9)), 1)[0])/(2 if what=="size" else 1)
