@@ -391,7 +391,7 @@ def sizes_up(self:Bench,
 )->dict: # Seconds, and MB for `memory`
     "What grows, at the size of this run"
     net,x = self.network(self.student),torch.rand(1, 3, self.n_frames, self.size, self.size, device=self.device)
-    run,_ = epoch_of(self.banked(self.small_teacher, self.student, views=1)[0])
+    run,_ = epoch_of(self.banked(self.small_teacher, self.student)[0])
     raw = self.loaders(keep=False).train_ds
     def once():
         with frozen(net): net(x)
