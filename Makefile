@@ -40,6 +40,7 @@ clean: ## Remove what can be made again; .venv and runs stay
 	find soccerkd nbs tests docs -name __pycache__ -prune -exec rm -rf {} +
 
 # `package` is the package alone, any other name the extras to install with it. The stamp is written last: a broken install runs again.
+# Files are compiled when they are first imported, not all 24,000 of them ahead.
 $(READY)/%:
 	@command -v $(PYTHON) >/dev/null || { echo "soccerkd needs Python 3.11 or newer: apt install python3 python3-venv" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "soccerkd needs Python 3.11 or newer, and \

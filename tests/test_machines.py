@@ -1,5 +1,5 @@
 "Two processes on this machine: the command line, uneven batches, a checkpoint, and a process that fails"
-import json, os, socket, subprocess, sys, sysconfig
+import json, socket, subprocess, sysconfig
 from pathlib import Path
 import pytest
 from conftest import root

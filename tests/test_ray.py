@@ -37,3 +37,16 @@ def test_a_worker_dies(tmp_path, script):
     res = subprocess.run([sys.executable, "-c", fill, str(tmp_path)], cwd=root, capture_output=True, text=True, timeout=300,
         env={**script["env"], "OMP_NUM_THREADS":"1", "IN_TEST":"1", "PYTHONPATH":str(root), "RAY_USAGE_STATS_ENABLED":"0"})
     assert (tmp_path/"fine").exists(), res.stderr
+
+def test_a_slow_start(monkeypatch):
+    "Ray gives itself half a minute to start: it gets a second one, and no third"
+    import ray
+    from soccerkd.distill.ray_bank import start_ray
+    asked = []
+    def init(**kw): asked.append(kw); raise Exception("The current node timed out during startup.")
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(Exception, match="timed out"): start_ray()
+    assert len(asked)==2 and asked[0]==asked[1]
+    monkeypatch.setattr(ray, "init", lambda **kw: asked.append(kw) or (_ for _ in ()).throw(ValueError("no such address")))
+    with pytest.raises(ValueError, match="no such address"): start_ray()
+    assert len(asked)==3

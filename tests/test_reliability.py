@@ -1,11 +1,10 @@
 "What users, disks and bad luck do to files and programs: one sentence, and nothing lost. `tests/reliability.py` makes the damage"
-import errno, io, json, os, pickle, re, shutil, signal, subprocess, sys, time, zipfile
-from contextlib import contextmanager
+import errno, json, os, pickle, re, shutil, signal, subprocess, sys, time, zipfile
 from pathlib import Path
 import numpy as np, pandas as pd, pytest, torch
 from conftest import root
 import reliability as rel
-from soccerkd.core import SoccerKDError, atomic_path, file_sha256, read_json, write_json
+from soccerkd.core import SoccerKDError, file_sha256, read_json, write_json
 from soccerkd.video.reader import open_video
 from soccerkd.video.scan import scan_videos
 from soccerkd.video.stamp import stamped_video

@@ -8,7 +8,6 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote, urlsplit
 import pytest, yaml
-from fastcore.nbio import read_nb
 from fastcore.xtras import working_directory
 from conftest import cached_run, root
 
@@ -196,8 +195,8 @@ def tab(book):
         yield Tab(browser, host)
         browser.close()
 
-sample = """index names search contributing tutorials/frame_or_clip core 01_video/reader 02_data/transforms 03_models/tam 04_distill/losses 05_evaluate/figures
-    06_deploy/cli benchmarks/seeds benchmarks/speed source/soccerkd.distill.callback""".split()
+sample = """index names search contributing tutorials/first_distillation core 01_video/reader 02_data/transforms 03_models/tam 04_distill/losses 05_evaluate/figures
+    06_deploy/cli benchmarks/labels benchmarks/speed 05_evaluate/widgets source/soccerkd.distill.callback""".split()
 
 @pytest.mark.parametrize("which", ["sample", pytest.param("all", marks=pytest.mark.slow)])
 def test_pages(tab, book, which):

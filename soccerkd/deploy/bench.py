@@ -457,7 +457,7 @@ def run_bench(
     if unknown := [o for o in parts if o not in (*quick_parts, "memory", "growth")]: raise SoccerKDError.of(f"only={unknown[0]}", "is no comparison", f"choose from {', '.join((*quick_parts, 'memory', 'growth'))}")
     place = Path(folder) if folder else Path(tempfile.mkdtemp())
     bench = Bench(place, device, **{**(dict(clips=80, rounds=3) if quick else dict(clips=160, rounds=5)), **settings})
-    res = dict(machine=machine_info(), device=str(bench.device), precision=bench.precision, quick=quick, clips="SYNTHETIC", settings={k:str(v) if isinstance(v, Path) else v for k,v in vars(bench).items() if k not in ("folder", "device")}, rows=[], failed={})
+    res = dict(machine=machine_info(), device=str(bench.device), precision=bench.precision, quick=quick, clips="SYNTHETIC", settings={k:v for k,v in bench.settings().items() if k not in ("folder", "device")}, rows=[], failed={})
     try:
         for o in parts:
             start = time.perf_counter()
