@@ -4,7 +4,7 @@ FLAGS ?= slow
 ARGS ?=
 comma := ,
 BIN := .venv/bin
-# Pages are dealt to a worker for each core, four at most; a page's cells stay together
+# Pages are dealt to a worker for each core and one more, four at most; a page's cells stay together
 SHARED := -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 # The stamps' folder is named after the metadata and the place, so a change in either installs again
 READY := .venv/ready-$(shell (cat settings.ini setup.py pyproject.toml; pwd) | cksum | cut -d' ' -f1)

@@ -32,6 +32,11 @@ class ByPage(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log): return ByPage(config, log)
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    "One more than there are cores: a third of the time a worker waits for programs that it started"
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)+1
+
 def pytest_collection_modifyitems(config, items):
     "`@pytest.mark.slow` is to a test what `#| slow` is to a cell"
     off = {"slow", "cuda"}-set(config.getoption("--flags").split())

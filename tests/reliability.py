@@ -7,11 +7,14 @@ os.environ["IN_TEST"] = "1" # Progress bars are silent
 import argparse, contextlib, gc, hashlib, io, json, logging, multiprocessing, shutil, signal, sys, tempfile, time, warnings
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent)) # The package beside this folder
 warnings.filterwarnings("ignore", category=FutureWarning)
 import av, numpy as np, torch
 from soccerkd.core import SoccerKDError, data_home, read_json, rng_for, write_json
+from soccerkd.deploy.predict import predict_video
+from soccerkd.deploy.stream import stream_windows
 from soccerkd.video.index import video_index
 from soccerkd.video.reader import open_files, open_video
 from soccerkd.video.scan import scan_videos
@@ -43,7 +46,14 @@ class Intact:
     prints:list # Fingerprint of each frame looked at
     at:list # Its moment in the file's own units of time, in seconds
     frames:int # How many frames the file has
+    shown:list # Fingerprint of each as a network sees it
 
+side = 32 # Of what a network sees, in pixels
+short = round(side*1.125)
+def center(a):
+    "The middle square of a small picture"
+    for k in (short, side): y,x = max(a.shape[0]-k, 0)//2,max(a.shape[1]-k, 0)//2; a = a[y:y+k,x:x+k]
+    return a
 def fingerprint(frame): return hashlib.blake2b(np.ascontiguousarray(frame).tobytes(), digest_size=8).hexdigest()
 def moments(index): return [round(float(o*index.time_base), 4) for o in index.pts.tolist()]
 def looked_at(n, most=14): return sorted(set(np.linspace(0, n-1, min(n, most)).round().astype(int).tolist()))
@@ -52,7 +62,8 @@ def intact(path):
     "Fingerprints of all frames of a good file; None if it is not good to begin with"
     try:
         with open_video(path, resize=48) as v: prints = [fingerprint(v.get([i])[0]) for i in range(len(v))]
-        return Intact(path, prints, moments(video_index(path)), len(prints))
+        with open_video(path, resize=short) as v: shown = [fingerprint(center(v.get([i])[0])) for i in range(len(v))]
+        return Intact(path, prints, moments(video_index(path)), len(prints), shown)
     except SoccerKDError: return None
 
 # Damage
@@ -99,6 +110,7 @@ def renamed(rng, n, src, data, folder):
 
 # What must hold of a damaged file
 
+@lru_cache(maxsize=1)
 def warned(path):
     "Moments at which FFmpeg's decoder complains, by its own log: another way to it than the reader's"
     bad = set()
@@ -149,6 +161,30 @@ def _sentence(e, path):
     if "\n" in said or said.count(";")<1 or str(path) not in said: raise AssertionError(f"no clear sentence: {said}")
     return said.replace(str(path), path.name).replace(str(path.parent), ".")
 
+class Witness:
+    "A network that remembers what it was shown"
+    def __init__(self, net): self.__dict__.update(vars(net), net=net, prints=[])
+    def __call__(self, frames): self.prints += [[fingerprint(f) for f in o] for o in frames]; return self.net(frames)
+
+def watched(path, kind, was, net):
+    "Predict, and compare each picture that the network was shown with the whole film's at that moment"
+    how,eye = dict(length=.4, hop=.2, end=4., threads=1),Witness(net)
+    with contextlib.redirect_stdout(io.StringIO()): ev = predict_video(path, eye, bs=1, **how)
+    if not np.isfinite(ev.windows[list(net.vocab)].to_numpy()).all(): raise AssertionError("prediction gives no numbers")
+    with stream_windows(path, net.recipe, **how) as s: windows = list(s)
+    if [[fingerprint(f) for f in w.frames] for w in windows]!=eye.prints or [w.start for w in windows]!=ev.windows.start.tolist(): raise AssertionError("the network was shown something else than the windows")
+    exact,at,known = kind in ("truncated", "renamed"),was.at,None
+    with contextlib.suppress(SoccerKDError): known = video_index(path)
+    if known and not exact: at = moments(known) # A damaged clock is a clock
+    rel = np.array(at)-at[0]
+    def frame(t): return int(np.searchsorted(rel, min(t, max(s.until-s.step, 0.))+1e-4, "right"))-1 # The last picture stands until the end of its window
+    given = {(frame(t), p) for w,o in zip(windows, eye.prints) for t,p in zip(w.times, o)}
+    expect = dict(zip(was.at, was.shown))
+    wrong = sorted({i for i,p in given if p!=(was.shown[i] if exact else expect.get(at[i]))})
+    if wrong and exact: raise AssertionError(f"prediction saw another frame {wrong[0]} than that of the whole file")
+    if known and known.stored is not None and (seen := sorted({i for i,_ in given if at[i] in warned(path)})): raise AssertionError(f"prediction saw frame {seen[0]} though the decoder complained of it")
+    return dict(predict=f"{len(windows)} windows", shown=len({i for i,_ in given}), strange=len(wrong), lost="; ".join(ev.attrs["notes"]).replace(str(path), path.name))
+
 class Bench:
     "Takes damaged files through scan, reading, loaders, a training step and prediction"
     def __init__(self, folder, cheap=False):
@@ -169,37 +205,32 @@ class Bench:
             row["scan"] = "no video in it" if not len(rows) else "ok" if rows.ok[0] else "refused"
             row.update({k:v for k,v in read(path, kind if how!="a picture" else "", self.known[src], rng_for("order", seed, n)).items() if v})
             if row["scan"]=="ok" and not row.get("frames"): row["fault"] = f"scan says ok, the reader: {row['said']}"
-            row.update(self.train(path))
+            row.update(self.train(path, kind if how!="a picture" else "", self.known[src]))
         except AssertionError as e: row["fault"] = str(e)
         finally:
             if path.is_dir() and not path.is_symlink(): path.rmdir()
             else: path.unlink()
         return row
 
-    def train(self, path):
+    def train(self, path, kind, was):
         "Loaders with the damaged file among good ones, and a step on its batch"
-        from soccerkd.all import Clip, ClipDataLoaders, clips_from_folder, teacher_learner
+        from soccerkd.all import Clip, ClipDataLoaders, TorchClips, clips_from_folder, teacher_learner
         good,held = clips_from_folder(self.clips/"train"),clips_from_folder(self.clips/"val")
         with contextlib.redirect_stdout(io.StringIO()):
-            dls = ClipDataLoaders.from_clips([*good, Clip(path, label="kick", group="damaged")], held, n_frames=2, size=32, slots=1, bs=len(good)+1, device="cpu", num_workers=0)
+            dls = ClipDataLoaders.from_clips([*good, Clip(path, label="kick", group="damaged")], held, n_frames=2, size=side, slots=1, bs=len(good)+1, device="cpu", num_workers=0)
             learn = teacher_learner(dls, self.model or "tam_resnet18", precision="fp32")
             self.model = learn.model
             with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-4)
         used = not len(dls.bad)
         if not used: _sentence(dls.bad.reason[0], path)
         if not torch.isfinite(learn.recorder.values[-1][0] if torch.is_tensor(learn.recorder.values[-1][0]) else torch.tensor(learn.recorder.values[-1][0])): raise AssertionError("the loss is not finite")
-        return dict(loaders="used" if used else "left out", **self.predict(path, learn))
+        return dict(loaders="used" if used else "left out", **self.predict(path, kind, was, TorchClips(learn)))
 
-    def predict(self, path, learn):
-        "Events of the damaged file, or one sentence"
-        from soccerkd.deploy.predict import predict_video
+    def predict(self, path, kind, was, net):
+        "What the damaged file's windows show, or one sentence"
         if path.is_dir(): return {}
-        try:
-            with contextlib.redirect_stdout(io.StringIO()): ev = predict_video(path, learn, length=.4, hop=.2, end=4., threads=1)
+        try: return {k:v for k,v in watched(path, kind, was, net).items() if v}
         except SoccerKDError as e: return dict(predict="refused", why=_sentence(e, path))
-        probs = ev.windows[list(learn.dls.vocab)].to_numpy()
-        if not np.isfinite(probs).all(): raise AssertionError("prediction gives no numbers")
-        return dict(predict=f"{len(probs)} windows", **({"lost":"; ".join(ev.attrs["notes"]).replace(str(path), path.name)} if ev.attrs["notes"] else {}))
 
 def worker(bench, pipe, seed):
     "Answer for one case after the other"

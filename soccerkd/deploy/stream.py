@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..core import SoccerKDError, atomic_path
 from .windows import *
-from ..video.index import _one_each, decoded, open_container
+from ..video.index import _before_gap, _cut_in, _one_each, decoded, open_container
 
 # %% auto #0
 __all__ = ['max_gap', 'WindowStream', 'stream_windows', 'loop_video', 'prefetch']
@@ -166,10 +166,13 @@ def _finish(self:WindowStream, time):
 @patch
 def _schedule(self:WindowStream, packets):
     "Packets in stored order, once it is known whether a window wants their frames"
-    order,waiting,sure = Settled(),deque(),-math.inf
+    order,waiting,past,top,rising,sure = Settled(),deque(),deque(maxlen=80),-math.inf,True,-math.inf
     def settle(end=False):
         nonlocal sure
+        if end and not self.whole and not rising: # The end may be one where the file was cut off
+            if (n := _before_gap([*past, *order.waiting])-len(past))>0: del order.waiting[n:]
         for pts,following in order.pairs(end):
+            past.append(pts)
             slots = self._moments(self._time(pts), None if following is None else self._time(following))
             if slots: self.want[pts] = slots
             sure = pts
@@ -178,7 +181,9 @@ def _schedule(self:WindowStream, packets):
             self.notes.append(f"{self.name}: its clock jumps back after {self._time(sure):.2f} s; what follows is left out")
             break
         waiting.append(p)
-        if _usable(p) and p.pts is not None and p.pts>=self.zero: order.add(p.pts); settle()
+        if _usable(p) and p.pts is not None and p.pts>=self.zero:
+            top,rising = max(top, p.pts),rising and p.pts>top
+            order.add(p.pts); settle()
         while waiting and (waiting[0].pts is None or waiting[0].pts<=sure) and waiting[0].size: yield waiting.popleft()
     settle(end=True)
     yield from waiting
@@ -337,6 +342,7 @@ def _windows(self:WindowStream, may_seek=True):
         head,frames,failed = self._front(packets)
         self.paint,self.step = Painter(self.recipe, frames[0]),float(1/Fraction(s.average_rate or s.guessed_rate or 25))
         self.zero,self.base = frames[0].pts or 0,float(s.time_base)
+        self.whole = self.file and c.format.name not in ("mpegts", "mpeg") and _cut_in(Path(self.source))=="" # By its own account
         self.want,self.thin = OrderedDict(),s.codec_context.codec.canonical_name in ("h264", "hevc")
         last = math.inf if self.end is None else max(math.floor((self.end-self.start-self.length)/self.hop+1e-9)+1, 0)
         self.grid = WindowGrid(self.recipe, self.length, self.hop, self.start, self.first, last, self.views and (lambda a, b: self.views(a, b, self.paint.size)))
