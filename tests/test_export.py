@@ -132,7 +132,7 @@ def test_silent_camera(exported, tmp_path):
     file,ts = exported[0],tmp_path/"film.ts"
     stamped_video(ts, n=200, size=(64, 64))
     data = ts.read_bytes()
-    code = "import sys; from soccerkd.deploy.cli import main; sys.exit(main())"
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from soccerkd.deploy.cli import main; sys.exit(main())" # Who is started in the background ignores Ctrl-C
     args = ["predict", "-", "--model", file, "--out", tmp_path/"live.json", "--length", 1, "--bs", 2, "--threshold", 0, "--json"]
     p = subprocess.Popen([sys.executable, "-c", code, *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH":str(root)})
     p.stdin.write(data[:len(data)*3//4]); p.stdin.flush()

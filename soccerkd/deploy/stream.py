@@ -112,23 +112,21 @@ def _read(self:WindowStream, c, s):
 @patch
 def _front(self:WindowStream, packets):
     "Read until four frames came out"
-    head,frames,failed = [],[],False
+    head,frames = [],[]
     for p in packets:
-        head.append(p)
-        got,ok = _decode(p)
-        frames += got
-        failed = failed or not ok
+        head.append((p, *_decode(p)))
+        frames += head[-1][1]
         if len(frames)>=4: break
     if not frames:
-        n = sum(bool(o.size) for o in head)
+        n = sum(bool(o.size) for o,*_ in head)
         raise SoccerKDError.of(self.name, f"none of its {n} frames can be decoded" if n else "has a video stream without frames", "copy it again or make it anew")
-    return head,frames,failed
+    return head,frames
 
 @patch
-def _trusted(self:WindowStream, c, s, head, frames, failed):
+def _trusted(self:WindowStream, c, s, head, frames):
     "Do packets tell the time of the frames?"
-    pts = [o.pts for o in head if _usable(o)]
-    if failed or c.format.name=="avi" or s.codec_context.codec.canonical_name not in _one_each or None in pts or len(set(pts))<len(pts): return False
+    pts = [o.pts for o,*_ in head if _usable(o)]
+    if not all(ok for *_,ok in head) or c.format.name=="avi" or s.codec_context.codec.canonical_name not in _one_each or None in pts or len(set(pts))<len(pts): return False
     out,pts = [o.pts for o in frames],sorted(pts)
     if None in out or out[0] not in pts: return False
     at = pts.index(out[0])
@@ -280,26 +278,26 @@ def _rising(self:WindowStream, frames):
     return None not in pts and all(a<b for a,b in zip(pts, pts[1:]))
 
 @patch
-def _all_frames(self:WindowStream, s, packets, frames, failed):
+def _all_frames(self:WindowStream, s, decoded, frames):
     "Frames with their times and whether they, or frames before them, are in doubt"
-    n,last,made_up,gap,rising = 0,-1.,failed,failed,self._rising(frames)
+    n,last,made_up,gap,rising = 0,-1.,False,False,self._rising(frames)
+    sent = come = early = 0 # Key frames that went in, that came out, and those that were in when a packet failed: what comes after these is right again
     def timed(f):
-        nonlocal n,last,made_up,gap
+        nonlocal n,last,made_up,gap,come
         t = self._time(f.pts) if rising and f.pts is not None else n*self.step
-        n,last = n+1,t if t>last else last+self.step
+        n,last,come = n+1,t if t>last else last+self.step,come+f.key_frame
         if f.is_corrupt: made_up = gap = True
-        elif f.key_frame: made_up = False
+        elif f.key_frame and come>early: made_up = False
         res,gap = (f, last, made_up, gap),made_up
         return res
-    yield from map(timed, frames)
-    for p in packets:
-        got,ok = _decode(p)
-        if not ok: made_up = gap = True
+    for p,got,ok in decoded:
+        if ok: sent += p.is_keyframe
+        else: made_up,gap,early = True,True,sent
         yield from map(timed, got)
     yield from map(timed, self._rest(s))
 
 @patch
-def _plain(self:WindowStream, s, packets, frames, failed):
+def _plain(self:WindowStream, s, decoded, frames):
     "Windows by the times of the frames"
     held = None
     def give(time, gap):
@@ -308,7 +306,7 @@ def _plain(self:WindowStream, s, packets, frames, failed):
         if not bad and not gap: self._fill(f, slots)
         else:
             for w,_ in slots: w.lost = True
-    for o in self._all_frames(s, packets, frames, failed):
+    for o in self._all_frames(s, decoded, frames):
         if held: give(o[1], o[3])
         held,self.seen = o,o[1]
         yield from self._ready()
@@ -339,20 +337,22 @@ def _windows(self:WindowStream, may_seek=True):
     "All windows from `first` on"
     with _opened(self.source, self.threads) as (c, s):
         packets = self._read(c, s)
-        head,frames,failed = self._front(packets)
+        head,frames = self._front(packets)
         self.paint,self.step = Painter(self.recipe, frames[0]),float(1/Fraction(s.average_rate or s.guessed_rate or 25))
         self.zero,self.base = frames[0].pts or 0,float(s.time_base)
         self.whole = self.file and c.format.name not in ("mpegts", "mpeg") and _cut_in(Path(self.source))=="" # By its own account
         self.want,self.thin = OrderedDict(),s.codec_context.codec.canonical_name in ("h264", "hevc")
         last = math.inf if self.end is None else max(math.floor((self.end-self.start-self.length)/self.hop+1e-9)+1, 0)
         self.grid = WindowGrid(self.recipe, self.length, self.hop, self.start, self.first, last, self.views and (lambda a, b: self.views(a, b, self.paint.size)))
-        trusted,sought = self._trusted(c, s, head, frames, failed),False
+        trusted,sought = self._trusted(c, s, head, frames),False
         far = self.file and trusted and may_seek and self.start+self.first*self.hop>10 and any(o in c.format.name for o in ("mp4", "matroska", "mpegts"))
         if far: sought = self._sought(c, s)
         if not far or sought:
-            if sought: packets,head,frames = sought
             if self._over(): return
-            yield from self._exact(s, chain(head, packets), head, frames, bool(sought)) if trusted else self._plain(s, packets, frames, failed)
+            if not trusted: yield from self._plain(s, chain(head, ((p, *_decode(p)) for p in packets)), frames)
+            else:
+                packets,head,frames = sought or (packets,[p for p,*_ in head],frames)
+                yield from self._exact(s, chain(head, packets), head, frames, bool(sought))
             self._tell()
             return
     yield from self._windows(may_seek=False)
