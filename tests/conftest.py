@@ -55,7 +55,7 @@ def pytest_terminal_summary(terminalreporter):
 
 def give_back_memory():
     "What a page freed goes back to the system, also if it called `keep_memory`, whose advice counts for the rest of a process"
-    gc.collect()
+    gc.collect(); gc.freeze() # What is left are modules and what tests share: to look through it each time takes seconds
     if not sys.platform.startswith("linux"): return
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "malloc_trim"): return # Another C library

@@ -1,7 +1,7 @@
 """Programs that tests start. Importing PyTorch and fastai takes each of them five seconds, so a process that has done it forks itself for every program.
 
 `python tests/forks.py` is that process: a line of JSON in for each program to start, its process id out; how a program ended is written to `code` in its folder."""
-import json, os, select, signal, subprocess, sys, tempfile, time, types
+import gc, json, os, select, signal, subprocess, sys, tempfile, time, types
 from pathlib import Path
 
 class Programs:
@@ -63,6 +63,7 @@ def become(o):
 def serve():
     "Fork for every line; the program to be, in the process that is to be it"
     import soccerkd.all, soccerkd.deploy.cli # What programs would wait for
+    gc.collect(); gc.freeze() # Programs need not look through it
     left,text = {},b""
     while True:
         if select.select([0], [], [], .02)[0]:

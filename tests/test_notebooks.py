@@ -12,6 +12,7 @@ from nbdev.test import nb_test_cells
 from conftest import give_back_memory, root
 from soccerkd.all import Learner
 
+give_back_memory() # The library is imported
 cfg = get_config(root)
 skippable = set(cfg.tst_flags.split())
 
