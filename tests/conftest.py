@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 import hypothesis, pytest
 from filelock import FileLock
-from forks import Programs
+from forks import Programs, end_server, start_server
 from xdist.scheduler import LoadScopeScheduling
 
 root = Path(__file__).resolve().parent.parent
@@ -21,8 +21,18 @@ hypothesis.settings.load_profile("book")
 def pytest_addoption(parser):
     parser.addoption("--flags", default="", help="flagged cells to run that are skipped otherwise, such as 'slow cuda'")
 
+def users_env():
+    "The variables of a user"
+    return {k:v for k,v in os.environ.items() if k not in ("IN_TEST", "MPLBACKEND")}
+
 def pytest_configure(config):
+    if getattr(config.option, "numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ and hasattr(os, "fork"): # This is the process that starts the workers
+        config.forks = start_server(root, users_env())
+        os.environ["SOCCERKD_FORKS"] = config.forks[1]
     for o in ("slow: takes minutes", "cuda: needs a GPU"): config.addinivalue_line("markers", o)
+
+def pytest_unconfigure(config):
+    if hasattr(config, "forks"): end_server(*config.forks)
 
 class ByPage(LoadScopeScheduling):
     "A page's cells share what they made, so one worker runs them, in order; likewise the tests of a file"
@@ -122,8 +132,7 @@ def script(monkeypatch):
 @pytest.fixture(scope="session")
 def programs():
     "Starts a user's programs, with the library imported already"
-    env = {k:v for k,v in os.environ.items() if k not in ("IN_TEST", "MPLBACKEND")}
-    yield (o := Programs(root, env))
+    yield (o := Programs(root, users_env()))
     o.close()
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,42 @@
 """Programs that tests start. Importing PyTorch and fastai takes each of them five seconds, so a process that has done it forks itself for every program.
 
-`python tests/forks.py` is that process: a line of JSON in for each program to start, its process id out; how a program ended is written to `code` in its folder."""
-import gc, json, os, select, signal, subprocess, sys, tempfile, time, types
+`python tests/forks.py SOCKET` is that process: a line of JSON in for each program to start, its process id out; how a program ended is written to `code` in its folder."""
+import gc, json, os, select, shutil, signal, socket, subprocess, sys, tempfile, time, types
 from pathlib import Path
 
+def start_server(cwd, env):
+    "The process that forks itself, and the socket that it listens at; it ends when its standard input does"
+    address = tempfile.mkdtemp(prefix="forks-")+"/socket"
+    env = {**env, "OMP_NUM_THREADS":"1", "OPENBLAS_NUM_THREADS":"1", "PYTHONPATH":str(cwd)}
+    return subprocess.Popen([sys.executable, __file__, address], cwd=cwd, env=env, stdin=subprocess.PIPE),address
+
+def end_server(server, address):
+    server.stdin.close(); server.wait()
+    shutil.rmtree(Path(address).parent, ignore_errors=True)
+
 class Programs:
-    "Start Python programs that find the library imported"
+    "Start Python programs that find the library imported; all test workers share a server, at `$SOCCERKD_FORKS`"
     def __init__(self, cwd, env):
         self.cwd,self.env = cwd,{**env, "OMP_NUM_THREADS":"1", "OPENBLAS_NUM_THREADS":"1", "PYTHONPATH":str(cwd)}
-        self.server = None
+        self.server,self.line = None,None
+    def connect(self):
+        "A line to the server, once it has imported the library"
+        address = os.environ.get("SOCCERKD_FORKS")
+        if not address: self.server = start_server(self.cwd, self.env); address = self.server[1]
+        s,until = socket.socket(socket.AF_UNIX),time.monotonic()+300
+        while True:
+            try: s.connect(address); break
+            except OSError:
+                if time.monotonic()>until: raise
+                time.sleep(.05)
+        return s.makefile("rw")
     def start(self, *args, env=None):
         "The program that `python *args` is, in the folder and with the variables of a user"
         env = {**self.env, **(env or {})}
         if not hasattr(os, "fork"): return subprocess.Popen([sys.executable, *map(str, args)], cwd=self.cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        if not self.server: self.server = subprocess.Popen([sys.executable, __file__], cwd=self.cwd, env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        d = tempfile.mkdtemp()
-        self.server.stdin.write(json.dumps(dict(args=list(map(str, args)), env=env, cwd=str(self.cwd), dir=d))+"\n"); self.server.stdin.flush()
-        return Program(args, int(self.server.stdout.readline()), Path(d))
+        self.line,d = self.line or self.connect(),tempfile.mkdtemp(prefix="program-")
+        self.line.write(json.dumps(dict(args=list(map(str, args)), env=env, cwd=str(self.cwd), dir=d))+"\n"); self.line.flush()
+        return Program(args, int(self.line.readline()), Path(d))
     def run(self, *args, check=True, timeout=300, **kw):
         "Like `subprocess.run` of `python *args` with its output captured as text"
         p = self.start(*args, **kw)
@@ -24,7 +44,8 @@ class Programs:
         if check and p.returncode: raise AssertionError(f"{' '.join(map(str, args))[-300:]} ended with {p.returncode}:\n{out[-2000:]}\n{err[-4000:]}")
         return subprocess.CompletedProcess(args, p.returncode, out, err)
     def close(self):
-        if self.server: self.server.stdin.close(); self.server.wait()
+        if self.line: self.line.close()
+        if self.server: end_server(*self.server)
 
 class Program:
     "As much of `subprocess.Popen` as tests use"
@@ -60,20 +81,26 @@ def become(o):
     sys.modules["__main__"] = main
     return compile(src, getattr(main, "__file__", "<string>"), "exec"),main.__dict__
 
-def serve():
+def serve(address):
     "Fork for every line; the program to be, in the process that is to be it"
     import soccerkd.all, soccerkd.deploy.cli # What programs would wait for
     gc.collect(); gc.freeze() # Programs need not look through it
-    left,text = {},b""
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(address); door.listen()
+    left,lines = {},{} # Programs that run; what came in so far, by connection
     while True:
-        if select.select([0], [], [], .02)[0]:
-            if not (got := os.read(0, 1<<16)): return None
-            *lines,text = (text+got).split(b"\n")
-            for line in lines:
-                o = json.loads(line)
-                if not (pid := os.fork()): return o
-                left[pid] = Path(o["dir"])
-                os.write(1, f"{pid}\n".encode())
+        for o in select.select([0, door, *lines], [], [], .02)[0]:
+            if o==0: return None # Whoever started this has ended
+            if o is door: lines[door.accept()[0]] = b""; continue
+            if not (got := o.recv(1<<16)): del lines[o]; o.close(); continue
+            *whole,lines[o] = (lines[o]+got).split(b"\n")
+            for line in whole:
+                asked = json.loads(line)
+                if not (pid := os.fork()):
+                    for c in (door, *lines): c.close()
+                    return asked
+                left[pid] = Path(asked["dir"])
+                o.sendall(f"{pid}\n".encode())
         while left:
             pid,status = os.waitpid(-1, os.WNOHANG)
             if not pid: break
@@ -81,4 +108,4 @@ def serve():
             (d/"code.part").rename(d/"code")
 
 if __name__=="__main__":
-    if (asked := serve()): exec(*become(asked)) # As the outermost frame, so that it ends as a program does
+    if (asked := serve(sys.argv[1])): exec(*become(asked)) # As the outermost frame, so that it ends as a program does

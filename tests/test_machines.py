@@ -88,19 +88,29 @@ def test_a_process_fails(clips, programs):
     assert [p.returncode for p,_,_ in res]==[1, 1]
     assert "too much for process 1" in res[1][2] and "has lost another one" in res[0][2]
 
-def test_command_line(clips, programs, script):
-    "`accelerate launch` of `soccerkd distill`: one table, one set of files, one sentence if it fails"
-    pytest.importorskip("accelerate", reason="accelerate is not installed")
-    def launch(*args):
-        cmd = [scripts/"accelerate", "launch", "--multi_gpu", "--num_machines", "1", "--num_processes", "2", "--main_process_ip", "127.0.0.1", "--main_process_port", str(free_port()), "--mixed_precision", "no", "--dynamo_backend", "no", "--no_python", scripts/"soccerkd", "distill"]
-        return subprocess.run([*map(str, cmd), *map(str, args)], cwd=root, env={**script["env"], "OMP_NUM_THREADS":"1", "PYTHONPATH":str(root)}, capture_output=True, text=True, timeout=240)
-    how = "--teacher resnet18 --student resnet18 --epochs 1 --n-frames 2 --size 32 --bs 4 --folds 2 --device cpu".split()
-    res = launch(clips/"clips"/"train", "--out", clips/"distill", *how)
-    assert not res.returncode, res.stderr
-    assert res.stdout.count("student + KD: ")==2 and res.stdout.count("commonest class")==1
-    done = json.loads((clips/"distill"/"counts.json").read_text())
+program = "import sys; from soccerkd.deploy.cli import main; sys.exit(main())"
+how = "--teacher resnet18 --student resnet18 --epochs 1 --n-frames 2 --size 32 --bs 4 --folds 2 --device cpu".split()
+
+def one_of_each(said, folder):
+    "One table, one set of files"
+    assert said.count("student + KD: ")==2 and said.count("commonest class")==1
+    done = json.loads((folder/"counts.json").read_text())
     assert {"teacher", "student_alone", "student_kd"}<=set(done) and done["teacher"]["n"]==17
-    assert json.loads((clips/"distill"/"fold0"/"teacher"/"config.json").read_text())["settings"]["processes"]==2
-    program = "import sys; from soccerkd.deploy.cli import main; sys.exit(main())"
+    assert json.loads((folder/"fold0"/"teacher"/"config.json").read_text())["settings"]["processes"]==2
+
+def test_command_line(clips, programs):
+    "`soccerkd distill` twice, with the variables that a launcher sets: one table, one set of files, one sentence if it fails"
+    res = start(programs, ["-c", program, "distill", clips/"clips"/"train", "--out", clips/"distill", *how])
+    assert not any(p.returncode for p,_,_ in res), res
+    one_of_each("".join(out for _,out,_ in res), clips/"distill")
     failed = start(programs, ["-c", program, "distill", clips/"nowhere", *how])
     assert all(p.returncode for p,_,_ in failed) and sum(err.count("soccerkd: ") for _,_,err in failed)==1
+
+@pytest.mark.slow
+def test_launcher(clips, script):
+    "The same by `accelerate launch`"
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    cmd = [scripts/"accelerate", "launch", "--multi_gpu", "--num_machines", "1", "--num_processes", "2", "--main_process_ip", "127.0.0.1", "--main_process_port", str(free_port()), "--mixed_precision", "no", "--dynamo_backend", "no", "--no_python", scripts/"soccerkd", "distill", clips/"clips"/"train", "--out", clips/"launched", *how]
+    res = subprocess.run([*map(str, cmd)], cwd=root, env={**script["env"], "OMP_NUM_THREADS":"1", "PYTHONPATH":str(root)}, capture_output=True, text=True, timeout=240)
+    assert not res.returncode, res.stderr
+    one_of_each(res.stdout, clips/"launched")

@@ -142,7 +142,7 @@ def decode(self:Bench,
         def run():
             with ThreadPoolExecutor(self.workers) as ex: list(ex.map(lambda o: f(*o, size), jobs[what]*2))
         return run
-    def row(name, f, what): return speed_row(name, in_turns({"ours":all_of(f, what), **{k:all_of(g, what) for k,g in bare_readers().items()}}, 2*self.rounds+1), 2*len(jobs[what]), f"s/{what[:-1]}")
+    def row(name, f, what): return speed_row(name, in_turns({"ours":all_of(f, what), **{k:all_of(g, what) for k,g in bare_readers().items()}}, self.rounds+2), 2*len(jobs[what]), f"s/{what[:-1]}")
     return [row("decode_vs_best", ours, "clips"), row("decode_first_open_vs_best", first, "clips"), row("decode_windows_vs_best", ours, "windows")]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #a50ec212
@@ -269,7 +269,7 @@ def callback_overhead(self:Bench)->list[dict]: # One row
     dls = DataLoaders(Ready(batches, self.device), Ready(batches[:1], self.device))
     learn = teacher_learner(dls, nets[0][0], precision=self.precision).distill_from(nets[0][1], .5, 4.)
     plain = loop_over(batches, plain_step(*nets[1], _trained_with(nets[1][0]), self.device, self.precision), self.device)
-    secs = in_turns(dict(ours=epoch_of(learn)[0], other=plain), 3*self.rounds, device=self.device)
+    secs = in_turns(dict(ours=epoch_of(learn)[0], other=plain), 2*self.rounds+1, device=self.device)
     r = speed_row("callback_overhead", secs, len(batches), "share of a step")
     extra = secs.ours/secs.other-1
     return [{**r, "ratio":float(extra.median()), "low":float(extra.quantile(.25)), "high":float(extra.quantile(.75))}]
