@@ -33,8 +33,8 @@ from .export import calibration_clips, export_forms
 from .rivals import *
 
 # %% auto #0
-__all__ = ['quick_parts', 'done', 'in_turns', 'speed_row', 'Bench', 'EpochClock', 'epoch_of', 'loop_over', 'Ready', 'peak_memory',
-           'memory_of', 'matrix_rate', 'run_bench', 'bench_text']
+__all__ = ['quick_parts', 'done', 'in_turns', 'speed_row', 'Bench', 'EpochClock', 'epoch_of', 'loop_over', 'matrix_rate', 'Ready',
+           'peak_memory', 'memory_of', 'run_bench', 'bench_text']
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #a5dcec4c
 def done(
@@ -178,6 +178,19 @@ def loop_over(
         return done(device)-start
     return run
 
+# %% ../../nbs/06_deploy/05_bench.ipynb #e5d8e134
+def matrix_rate(
+    device, # Where
+    precision:str="bf16", # Of the matrices
+    n:int|None=None, # Side of the matrices; 8192 on a GPU, 1024 elsewhere by default
+    rounds:int=5, # Products; the median counts
+)->float: # Floating-point operations per second
+    "What the device does at best"
+    dev,n = torch.device(device),n or (8192 if torch.device(device).type=="cuda" else 1024)
+    a,b = (torch.randn(n, n, device=dev, dtype=dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=torch.float32)[precision]) for _ in range(2))
+    secs = in_turns(dict(product=lambda: (a@b, None)[1]), rounds, 3, dev)
+    return 2*n**3/float(secs["product"].median())
+
 # %% ../../nbs/06_deploy/05_bench.ipynb #e888e53b
 @patch
 def banked(self:Bench,
@@ -212,8 +225,10 @@ def epoch_vs_published(self:Bench)->list[dict]: # Rows
     rows = []
     for teacher,name in ((self.teacher, "epoch_vs_published"), (self.small_teacher, "epoch_vs_published_small_teacher")):
         learn,secs = self.banked(teacher)
-        rows.append(speed_row(name, in_turns(dict(ours=epoch_of(learn)[0], published=self.published(teacher)), self.rounds+2, device=self.device), unit="s/epoch"))
-        rows[-1].update(teacher=teacher, bank_seconds=secs, bank_pays_after_epochs=secs/max(rows[-1]["other"]-rows[-1]["ours"], 1e-9))
+        def product(): return 1e12/matrix_rate(self.device, self.precision) # What the device gives at that moment
+        turns = in_turns(dict(ours=epoch_of(learn)[0], published=self.published(teacher), product=product), self.rounds+2, device=self.device)
+        rows.append(speed_row(name, turns.drop(columns="product"), unit="s/epoch"))
+        rows[-1].update(teacher=teacher, turns=dict(ours=turns.ours.tolist(), published=turns.published.tolist(), matrix_rate=(1e12/turns["product"]).tolist()), bank_seconds=secs, bank_pays_after_epochs=secs/max(rows[-1]["other"]-rows[-1]["ours"], 1e-9))
     return rows
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #28100ecc
@@ -416,18 +431,6 @@ def growth(self:Bench,
     return res
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #8006e669
-def matrix_rate(
-    device, # Where
-    precision:str="bf16", # Of the matrices
-    n:int|None=None, # Side of the matrices; 8192 on a GPU, 1024 elsewhere by default
-    rounds:int=5, # Products; the median counts
-)->float: # Floating-point operations per second
-    "What the device does at best"
-    dev,n = torch.device(device),n or (8192 if torch.device(device).type=="cuda" else 1024)
-    a,b = (torch.randn(n, n, device=dev, dtype=dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=torch.float32)[precision]) for _ in range(2))
-    secs = in_turns(dict(product=lambda: (a@b, None)[1]), rounds, 3, dev)
-    return 2*n**3/float(secs["product"].median())
-
 @patch
 def achieved(self:Bench,
     bs:int|None=None, # Clips in a batch; by default that of the run, and 64 on a GPU
