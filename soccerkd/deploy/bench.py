@@ -17,7 +17,7 @@ from fastai.callback.core import Callback, CancelFitException
 from fastai.data.core import DataLoaders
 from fastcore.all import patch
 from torch.utils.data import DataLoader
-from ..core import SoccerKDError, machine_info, pick_device, pick_precision, rng_for, seed_everything, write_json
+from ..core import SoccerKDError, machine_info, pick_device, pick_precision, read_json, rng_for, seed_everything, write_json
 from ..data.clips import ClipDataLoaders, DecodeClip
 from ..data.world import make_clips
 from ..distill.bank import TeacherBank
@@ -200,8 +200,11 @@ def banked(self:Bench,
 )->tuple: # Learner, and seconds that the bank took
     "A student with a bank"
     dls,start = self.loaders(),time.perf_counter()
-    bank = TeacherBank.make(self.folder/f"bank_{teacher}_{self.size}_{self.n_frames}_{len(dls.train_ds)}", dls, self.network(teacher), views=views)
+    path = self.folder/f"bank_{teacher}_{self.size}_{self.n_frames}_{len(dls.train_ds)}"
+    bank,took = TeacherBank.make(path, dls, self.network(teacher), views=views),path.with_suffix(".json")
     secs = time.perf_counter()-start
+    if took.exists(): secs = read_json(took) # It was there
+    else: write_json(took, secs)
     return distill_learner(dls, self.network(student or self.frame_student), bank=bank, precision=self.precision),secs
 
 @patch
