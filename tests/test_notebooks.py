@@ -65,7 +65,7 @@ class Notebook:
             c,label = self.cells[self.done],self.labels[self.done]
             self.done += 1
             if flags(c)-wanted: continue
-            with working_directory(self.fn.parent): self.shell.cell(c, timeout=cfg.cell_timeout)
+            with working_directory(self.fn.parent): self.shell.cell(c, timeout=None if flags(c) else cfg.cell_timeout)
             if not self.shell.exc: continue
             if not isinstance(self.shell.exc, AssertionError): self.broken = label # Later cells may need what this one should have made
             return self.shell.prettytb(label)
