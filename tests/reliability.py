@@ -182,7 +182,7 @@ def watched(path, kind, was, net):
     expect = dict(zip(was.at, was.shown))
     wrong = sorted({i for i,p in given if p!=(was.shown[i] if exact else expect.get(at[i]))})
     if wrong and exact: raise AssertionError(f"prediction saw another frame {wrong[0]} than that of the whole file")
-    if known and known.stored is not None and (seen := sorted({i for i,_ in given if at[i] in warned(path)})): raise AssertionError(f"prediction saw frame {seen[0]} though the decoder complained of it")
+    if (seen := sorted({i for i,_ in given if at[i] in warned(path)})): raise AssertionError(f"prediction saw frame {seen[0]} though the decoder complained of it")
     return dict(predict=f"{len(windows)} windows", shown=len({i for i,_ in given}), strange=len(wrong), lost="; ".join(ev.attrs["notes"]).replace(str(path), path.name))
 
 class Bench:
