@@ -16,11 +16,11 @@ class Slow(DecodeClip):
 if __name__=="__main__":
     dec = Slow(4, 36)
     while sys.argv[5:] and not os.path.exists(sys.argv[5]): time.sleep(.01)
-    cache = ClipCache.build(path, dec, clips_from_folder(clips+"/train"), workers=workers, block_bytes=4*bytes_needed(dec, 1))
+    cache = ClipCache.build(path, dec, clips_from_folder(clips+"/train"), workers=workers, block_bytes=bytes_needed(dec, 1)) # Small blocks: by chance, two builders decode as many twice as 1 + 1/2 + … + 1/blocks
     print(len(cache))
 """
 
-def blocks(path): return [json.loads(o.read_text()) for o in Path(path).glob("*.json") if o.name!="cache.json"]
+def blocks(path): return [json.loads(o.read_text()) for o in Path(path).glob("[!.]*.json") if o.name!="cache.json"]
 def alive(pid): # A process that ended, but was not waited for, counts as ended
     try: return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]!="Z"
     except FileNotFoundError: return False
@@ -63,6 +63,30 @@ def test_left_behind(small_teacher, tmp_path):
     for o in (old, orphan): os.utime(o, (time.time()-3600,)*2)
     assert len(ClipCache.build(tmp_path, dec, clips, workers=0))==6
     assert [o.exists() for o in (old, new, orphan)]==[False, True, False]
+
+def test_being_written(small_teacher, tmp_path):
+    "What another builder is writing at the moment is neither read nor deleted"
+    from soccerkd.all import ClipCache, DecodeClip, clips_from_folder
+    clips,dec = clips_from_folder(small_teacher/"clips"/"train")[:6],DecodeClip(4, 36)
+    ClipCache.build(tmp_path, dec, clips[:3], workers=0)
+    half,whole = tmp_path/".0123.7-1.json",tmp_path/".4567.7-2.json"
+    half.write_text('{"of": "')
+    whole.write_text(json.dumps(blocks(tmp_path)[0]))
+    cache = ClipCache(tmp_path)
+    assert (len(cache), len(cache.blocks), cache.broken)==(3, 1, [])
+    assert len(ClipCache.build(tmp_path, dec, clips, workers=0))==6 and half.exists() and whole.exists()
+
+def test_written_since_opening(small_teacher, tmp_path, monkeypatch):
+    "What another builder writes while this one looks at its clips is not decoded again"
+    from soccerkd.all import ClipCache, DecodeClip, clips_from_folder
+    from soccerkd.data import cache as lib
+    clips,dec,first = clips_from_folder(small_teacher/"clips"/"train")[:6],DecodeClip(4, 36),lib.clip_mark
+    def meanwhile(c):
+        monkeypatch.setattr(lib, "clip_mark", first)
+        ClipCache.build(tmp_path, dec, clips[:3], workers=0)
+        return first(c)
+    monkeypatch.setattr(lib, "clip_mark", meanwhile)
+    assert len(ClipCache.build(tmp_path, dec, clips, workers=0))==sum(len(b["marks"]) for b in blocks(tmp_path))==6
 
 def test_larger_than_memory(tmp_path):
     "Opening 45 GB and taking a clip of each block reads those clips and nothing else"

@@ -32,6 +32,8 @@ def decode_settings(
     return dict(cache=1, **{k:getattr(decode, k) for k in ("n_frames", "slots", "size", "fit", "fps", "backend")}, packages={o:installed(o) for o in packages})
 
 # %% ../../nbs/02_data/08_cache.ipynb #b22035c1
+def _tables(path): return {f for f in path.glob("[!.]*.json") if f.name!="cache.json"} # Hidden ones are being written, perhaps by another builder
+
 class ClipCache:
     "Decoded clips in a folder. `bad`: what could not be read; `broken`: blocks that are not whole"
     bad = None
@@ -43,8 +45,8 @@ class ClipCache:
         if not (self.path/"cache.json").exists(): raise SoccerKDError.of(path, "is no cache of clips", "make one with ClipCache.build or `cache=` of the loaders")
         self.settings = read_json(self.path/"cache.json")
         self.blocks,self.broken,self.rows,self.maps,self.checked = [],[],{},OrderedDict(),set()
-        for f in sorted(self.path.glob("*.json")):
-            if f.name!="cache.json": self._add(f)
+        self.tables = _tables(self.path)
+        for f in sorted(self.tables): self._add(f)
     def __len__(self): return len(self.rows)
     def __contains__(self, mark): return mark in self.rows
     def __reduce__(self): return ClipCache,(self.path, self.max_maps) # A worker that is not forked opens the folder itself
@@ -73,11 +75,11 @@ class _Blocks(Dataset):
     "Item `i` decodes the clips of block `i` and writes them; gives what could not be read, and what stops the work"
     def __init__(self, cache, decode, blocks):
         self.path,self.decode,self.blocks,self.of = cache.path,decode,blocks,_digest(cache.settings)
-        self.seen,self.there = set(cache.path.glob("*.json")),set()
+        self.seen,self.there = set(cache.tables),set()
     def __len__(self): return len(self.blocks)
     def look(self):
         "Note what other builders have written meanwhile"
-        for f in set(self.path.glob("*.json"))-self.seen:
+        for f in _tables(self.path)-self.seen:
             self.seen.add(f)
             try: self.there.update(json.loads(f.read_text(encoding="utf-8"))["marks"])
             except (OSError, ValueError, KeyError, TypeError): pass # Deleted again, or damaged
@@ -121,7 +123,7 @@ def _tidy(cache):
     "Delete broken blocks, and what killed builders left ten minutes ago or earlier"
     for f in cache.broken: f.unlink(missing_ok=True); f.with_suffix(".npy").unlink(missing_ok=True)
     known = {b["frames"] for b in cache.blocks}
-    for f in [*cache.path.glob("*.npy"), *cache.path.glob(".*.npy"), *cache.path.glob(".*.json")]:
+    for f in [*cache.path.glob("*.npy"), *cache.path.glob(".*.json")]:
         try:
             if f.name not in known and time.time()-f.stat().st_mtime>600: f.unlink()
         except FileNotFoundError: pass # Another builder was quicker

@@ -98,7 +98,7 @@ class TeacherBank:
     @property
     def what(self)->str: return self.settings["what"]
     def _repr_markdown_(self):
-        s,size = self.settings,sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
+        s,size = self.settings,sum(f.stat().st_size for f in self.path.rglob("[!.]*") if f.is_file())
         rows = dict(folder=self.path.name, teacher=f"{s['network']}, {s['teacher'][:12]}…", clips=f"{len(self)}, {s['views']} view{'s'*(s['views']>1)} each", answered=f"{1-self.missing().mean():.0%}" if len(self) else "nothing yet",
             kept=f"{self.what} {s['shape']}, {s['dtype']}"+(f", {s['top_k']} classes" if s["top_k"] else ""), size=f"{size/1e6:.2f} MB")
         return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k,v in rows.items())])
