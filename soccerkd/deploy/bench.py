@@ -51,7 +51,7 @@ def in_turns(
     device="cpu", # Where the work is done
 )->pd.DataFrame: # Seconds, a row for each round, a column for each way
     "Time some ways to do the same thing"
-    rows,names = [],list(ways)
+    rows,names,frozen = [],list(ways),gc.get_freeze_count()
     gc.collect(); gc.freeze() # What is there need not be looked through before each run
     try:
         for i in range(warmup+rounds):
@@ -61,7 +61,8 @@ def in_turns(
                 start = done(device)
                 own = ways[k]()
                 rows[-1][k] = done(device)-start if own is None else own
-    finally: gc.unfreeze()
+    finally:
+        if not frozen: gc.unfreeze() # What a caller froze stays so
     return pd.DataFrame(rows[warmup:])[names]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #263bb473
@@ -426,7 +427,8 @@ def growth(self:Bench,
     res = []
     for what,factors in steps.items():
         xs = [round(getattr(self, what)*k) for k in factors]
-        at = pd.DataFrame([Bench(**self.settings(**{what:x}, teacher=self.small_teacher, folder=self.folder/f"grown_{x if what=='clips' else self.clips}")).sizes_up(memory) for x in xs], index=xs)
+        def folder(x): return self.folder/f"grown_{x}" if what=="clips" and x!=self.clips else self.folder
+        at = pd.DataFrame([Bench(**self.settings(**{what:x}, teacher=self.small_teacher, folder=folder(x))).sizes_up(memory) for x in xs], index=xs)
         name = "pixels" if what=="size" else what.removeprefix("n_")
         for k,ys in at.items():
             power = float(np.polyfit(np.log(xs), np.log(ys.clip(lower=1e-9)), 1)[0])/(2 if what=="size" else 1)
