@@ -327,7 +327,9 @@ def _child(job, folder, room, pipe):
     sys.stdout = sys.stderr = open(os.devnull, "w")
     logging.disable(logging.WARNING); warnings.simplefilter("ignore")
     folder.mkdir(exist_ok=True)
-    try: pipe.send(jobs[job](folder, room))
+    try:
+        pipe.send("begins")
+        pipe.send(jobs[job](folder, room))
     except KeyboardInterrupt: os._exit(130)
     except BaseException as e: pipe.send(f"{type(e).__name__}: {e}"[:300]); os._exit(1)
     os._exit(0)
@@ -336,12 +338,19 @@ class Program:
     "A job that was started"
     def __init__(self, job, folder, room):
         self.pipe,there = fork.Pipe()
-        self.p,self.since = fork.Process(target=_child, args=(job, folder, room, there)),time.monotonic()
+        self.p = fork.Process(target=_child, args=(job, folder, room, there))
         self.p.start(); there.close()
+        self.pipe.recv() # From here on it can be interrupted
+        self.since = time.monotonic()
     def stop(self, how):
-        with contextlib.suppress(ProcessLookupError): os.kill(self.p.pid, how)
+        "Send a signal; what to say of a job that was done before, and the exit code"
+        def send(sig):
+            with contextlib.suppress(ProcessLookupError): os.kill(self.p.pid, sig)
+        send(signal.SIGSTOP) # So that it does not end between the look and the signal
+        late = None if self.p.exitcode is None and not self.pipe.poll() else "it had ended"
+        send(how); send(signal.SIGCONT)
         self.p.join()
-        return self.p.exitcode
+        return late,self.p.exitcode
     def result(self):
         "What it gave, or the sentence it ended with"
         try: res = self.pipe.recv()
@@ -385,7 +394,7 @@ def stops(room, count, which, how=signal.SIGKILL, seed=0, say=lambda row: None):
         for _ in range(4): # A machine that is less busy than before ends sooner
             p = Program(job, folder, room.path)
             p.p.join(at)
-            left,code = None if p.p.exitcode is None else "it had ended",p.stop(how)
+            left,code = p.stop(how)
             if left is None: break
             at = at/2; shutil.rmtree(folder, ignore_errors=True)
         files = sum(f.is_file() for f in folder.rglob("*")) if folder.exists() else 0

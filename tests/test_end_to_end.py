@@ -1,7 +1,6 @@
 "Whole programs, as a user starts them: the command line on a run folder, and a demonstration that is killed"
-import json, shutil, subprocess, sys, time
+import json, shutil, time
 import pytest
-from conftest import root
 
 command = ("-c", "import sys; from soccerkd.deploy.cli import main; sys.exit(main())")
 @pytest.fixture
@@ -26,9 +25,9 @@ def test_predict_in_python(small_teacher):
     label,idx,probs = learn.predict(next((small_teacher/"clips"/"test"/"kick").glob("*.mp4")))
     assert label==learn.dls.vocab[int(idx)] and abs(float(probs.sum())-1)<1e-4
 
-def test_one_sentence(tmp_path, script):
+def test_one_sentence(tmp_path, soccerkd):
     "What can't work says why, without a traceback, and says so to the shell"
-    done = subprocess.run([sys.executable, *command, "evaluate", tmp_path, tmp_path], cwd=root, **{**script, "check":False})
+    done = soccerkd("evaluate", tmp_path, tmp_path, check=False)
     assert done.returncode==1 and "Traceback" not in done.stderr and str(tmp_path) in done.stderr
 
 def test_distill_on_a_folder(few_clips, soccerkd, tmp_path):

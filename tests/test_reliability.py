@@ -1,5 +1,5 @@
 "What users, disks and bad luck do to files and programs: one sentence, and nothing lost. `tests/reliability.py` makes the damage"
-import errno, json, os, pickle, re, shutil, signal, subprocess, sys, time, zipfile
+import errno, json, os, pickle, re, shutil, signal, time, zipfile
 from pathlib import Path
 import numpy as np, pandas as pd, pytest, torch
 from conftest import root
@@ -17,12 +17,13 @@ def sentence(e, *words):
     assert isinstance(e.value, SoccerKDError) and "\n" not in said and ";" in said, said
     assert all(str(o) in said for o in words), said
 
-def measured(*args):
+@pytest.fixture(scope="session")
+def measured(programs):
     "What `python tests/reliability.py` finds, in a process without a test's threads"
-    out = Path(args[-1])
-    done = subprocess.run([sys.executable, root/"tests"/"reliability.py", *map(str, args[:-1]), "--out", str(out)], cwd=root, capture_output=True, text=True)
-    assert done.returncode==0, done.stdout[-2000:]+done.stderr[-2000:]
-    return json.loads(out.read_text())
+    def found(*args):
+        programs.run(root/"tests"/"reliability.py", *args[:-1], "--out", args[-1], timeout=3600)
+        return json.loads(Path(args[-1]).read_text())
+    return found
 
 def no_faults(rows, count):
     assert len(rows)==count and {r["kind"] for r in rows}==set(rel.kinds)
@@ -32,7 +33,7 @@ def no_faults(rows, count):
 # Damaged files, and programs that are stopped
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory):
+def sample(tmp_path_factory, measured):
     "A small sample of all, by one process"
     pytest.importorskip("zarr")
     return measured("--mutations", 50, "--cheap", "--kills", 2, "--jobs", "training,bank", "--pairs", "training", tmp_path_factory.mktemp("sample")/"found.json")
@@ -44,7 +45,7 @@ def test_damaged_files(sample):
 
 @unix
 @pytest.mark.slow
-def test_five_hundred_damaged_files(tmp_path):
+def test_five_hundred_damaged_files(tmp_path, measured):
     no_faults(measured("--mutations", 500, tmp_path/"found.json")["mutations"]["rows"], 500)
 
 def same_again(rows):
@@ -64,13 +65,13 @@ def test_two_in_one_folder(sample):
 
 @unix
 @pytest.mark.slow
-def test_twenty_kills(tmp_path):
+def test_twenty_kills(tmp_path, measured):
     pytest.importorskip("zarr")
     same_again(measured("--kills", 20, tmp_path/"found.json")["kills"])
 
 @unix
 @pytest.mark.slow
-def test_twenty_interrupts_and_pairs(tmp_path):
+def test_twenty_interrupts_and_pairs(tmp_path, measured):
     "Ctrl-C at random moments, and two processes in one folder"
     pytest.importorskip("zarr")
     found = measured("--interrupts", 20, "--pairs", tmp_path/"found.json")

@@ -5,7 +5,7 @@
 # %% ../../nbs/06_deploy/08_predict.ipynb #ffd1ddc9
 from __future__ import annotations
 import ctypes, hashlib, json, os, time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -51,6 +51,14 @@ class TorchClips:
                 return (self.model(x)/self.temperature).softmax(1).cpu().numpy()
         except torch.OutOfMemoryError: raise SoccerKDError.of(f"a batch of {len(frames)} windows", f"does not fit into the memory of {self.device}", f"say bs={max(len(frames)//2, 1)}, or device='cpu'") from None
         finally: self.model.train(was)
+    @contextmanager
+    def beside(self):
+        "While other threads decode: a core less for PyTorch, whose threads wait for each other without resting"
+        import torch
+        n = torch.get_num_threads()
+        torch.set_num_threads(max(n-1, 1))
+        try: yield
+        finally: torch.set_num_threads(n)
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #fe148b85
 def _weights_id(model):
@@ -284,8 +292,9 @@ def _drive(stream, log, load, bs, desc):
             return got is not None
         def steps():
             while step(): yield
-        for _ in track(steps(), total=total, desc=desc): pass
-        while step(): pass # The bar ends where the header said; a video may be longer
+        with getattr(net, "beside", nullcontext)():
+            for _ in track(steps(), total=total, desc=desc): pass
+            while step(): pass # The bar ends where the header said; a video may be longer
     log.add([], done=True, lost=list(stream.lost), notes=list(stream.notes))
     secs = (stream.until or stream.seen)-stream.start-stream.first*stream.hop
     return dict(spent, wall=time.perf_counter()-t0, video=max(secs, 0.))
