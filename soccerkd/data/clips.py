@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from copy import copy
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.load import _loaders
-from fastai.data.transforms import IndexSplitter
+from fastai.data.transforms import Categorize, IndexSplitter, ToTensor
 from fastai.torch_core import to_device
 from fasttransform import Transform
 from fastcore.all import L, delegates, patch
@@ -27,8 +28,8 @@ from ..video.reader import open_video
 from ..video.sampling import segment_times
 
 # %% auto #0
-__all__ = ['DecodeClip', 'decode_all', 'bytes_needed', 'balanced_order', 'ClipDL', 'is_synthetic', 'clip_tfms', 'ClipBlock',
-           'ClipDataLoaders']
+__all__ = ['DecodeClip', 'decode_all', 'bytes_needed', 'balanced_order', 'ClipDL', 'ClipLabel', 'is_synthetic', 'clip_tfms',
+           'ClipBlock', 'ClipDataLoaders']
 
 # %% ../../nbs/02_data/06_clips.ipynb #3595eda3
 class DecodeClip(Transform):
@@ -135,14 +136,17 @@ class ClipDL(TfmdDL):
     balance = None # Class number of each clip: every class is then drawn equally often
     seeds = None # `[N,V]`, a row for each clip of the data set: its views, of which each epoch shows one
     source,share = None,None # While batches are made: where their random numbers come from, and (first, all) if another process makes the rest of each
+    direct,pins = None,False # While batches are made: what gives an item by its number, see `held`, and whether a batch is put together in pinned memory
     def shuffle_fn(self, idxs): return super().shuffle_fn(idxs) if self.balance is None else balanced_order(self.balance, self.rng)
     def create_batch(self, b):
         if not (b and isinstance(b[0], (tuple, list)) and isinstance(b[0][0], TensorClip)): return super().create_batch(b)
-        _one_shape({tuple(o[0].shape[-2:]):f"clip {i} of the batch" for i,o in enumerate(b)})
-        thin = self.thinned(b)
-        res = super().create_batch(thin)
-        if all(o[0].times is not None for o in thin): res[0].times = torch.stack([torch.as_tensor(o[0].times) for o in thin])
-        res[0].thinned = thin is not b
+        _one_shape({tuple(plain(o[0]).shape[-2:]):f"clip {i} of the batch" for i,o in enumerate(b)})
+        idx = self.chosen(b)
+        res = super().create_batch(b) if idx is None else type(b[0])((self.gathered([o[0] for o in b], idx), *super().create_batch([o[1:] for o in b])))
+        if all(o[0].times is not None for o in b):
+            times = torch.stack([torch.as_tensor(o[0].times) for o in b])
+            res[0].times = times if idx is None else times.gather(1, idx)
+        res[0].thinned = idx is not None
         return self.noted(res, b)
 
 # %% ../../nbs/02_data/06_clips.ipynb #70692c36
@@ -155,10 +159,10 @@ def get_idxs(self:ClipDL):
     return [i+n*self.rng.randrange(views) for i in idxs]
 
 @patch
-def create_item(self:ClipDL, s):
+def create_item(self:ClipDL, s, get=None):
     "A clip that knows its place"
     view,i = divmod(s or 0, len(self.dataset)) if self.seeds is not None else (0, s or 0)
-    res = TfmdDL.create_item(self, i)
+    res = TfmdDL.create_item(self, i) if get is None else get(i)
     if isinstance(res, tuple) and isinstance(res[0], TensorClip): res[0].index,res[0].view_index = i,view
     return res
 
@@ -182,16 +186,47 @@ def jitter(self:ClipDL):
     return o if self.after_batch.fs and type(o := self.after_batch.fs[0]) is TimeJitter and o.slots>1 else None
 
 @patch
-def thinned(self:ClipDL,
+def chosen(self:ClipDL,
     items:list, # Clips and what comes with them, before they are put together
-)->list: # `items` themselves where it is not known what to draw from
-    "Each clip with the frames only that `TimeJitter` would take out of the batch"
+): # `[B,T]`, or None where it is not known what to draw from
+    "The frames that `TimeJitter` would take out of the batch"
     jitter = self.jitter()
-    if jitter is None or self.source is None: return items
+    if jitter is None or self.source is None: return None
     x = self.noted((TensorClip(torch.zeros(len(items))),), items)[0]
     x.source,x.training = self.source,self.after_batch.split_idx==0
-    def one(c, idx): return like(c, plain(c).index_select(1, idx), None if c.times is None else torch.as_tensor(c.times)[idx])
-    return [type(o)((one(o[0], idx), *o[1:])) for o,idx in zip(items, jitter.choose(x, items[0][0].shape[1]))]
+    return jitter.choose(x, items[0][0].shape[1])
+
+@patch
+def gathered(self:ClipDL,
+    clips:list, # uint8 `[3,N,H,W]` each
+    idx, # `[B,T]`: which frames of each
+)->TensorClip: # `[B,3,T,H,W]`
+    "A batch of some of the frames, each copied once"
+    xs,(c,_,h,w) = [plain(o) for o in clips],clips[0].shape
+    res = torch.empty(len(xs), c, idx.shape[1], h, w, dtype=xs[0].dtype, pin_memory=self.pins)
+    for x,i,to in zip(xs, idx, res): torch.index_select(x, 1, i, out=to)
+    return res.as_subclass(TensorClip)
+
+# %% ../../nbs/02_data/06_clips.ipynb #5f30caf3
+class ClipLabel(Transform):
+    "The label of a `Clip`"
+    def encodes(self, o): return o.label
+
+@patch
+def held(self:ClipDL):
+    "What gives an item by its number, if items are clips from memory with their labels and nothing else is done to them; else None"
+    def fs(pipe): return [o for o in pipe.fs if o.name!="noop"]
+    todo = [fs(o.tfms) for o in getattr(self.dataset, "tls", ())]
+    if [[type(f) for f in o] for o in todo]!=[[DecodeClip], [ClipLabel, Categorize]] or not todo[0][0].memory or any(type(o) is not ToTensor for o in fs(self.after_item)): return None
+    decode,to_y = todo[0][0],todo[1][1]
+    items,ys,blank = self.dataset.items,{k:to_y(k) for k in to_y.vocab},TensorClip(torch.zeros(1))
+    def get(i): return like(blank, *(decode.memory.get(items[i].key) or decode.planes(items[i]))),ys[items[i].label]
+    return get
+
+@patch
+def do_item(self:ClipDL, s):
+    "A clip and what comes with it"
+    return TfmdDL.do_item(self, s) if self.direct is None else self.create_item(s, self.direct)
 
 # %% ../../nbs/02_data/06_clips.ipynb #e5108819
 @patch
@@ -216,8 +251,8 @@ def copier(self:ClipDL):
 _ours = (TimeJitter, ClipToFloat, RandomResizedCropClip, ColourClip)
 @patch
 def may_hurry(self:ClipDL)->bool:
-    "Is there a core to spare, and does nothing draw numbers but what has a source of its own?"
-    return torch.get_num_threads()>1 and all(isinstance(o, _ours) for o in self.after_batch.fs)
+    "Can another thread transform the batches: does nothing draw numbers but what has a source of its own?"
+    return all(isinstance(o, _ours) for o in self.after_batch.fs)
 
 @patch
 def drawn(self:ClipDL,
@@ -247,14 +282,27 @@ def fed(self:ClipDL,
     batches, # As they are put together, here or by workers
 ):
     "Batches on the device, after their transforms, made or copied while the network works"
-    copy,n,source = self.copier(),torch.get_num_threads(),Sources(int(torch.randint(2**62, ())))
-    keep,self.source = self.source,source if self.fake_l.num_workers==0 else None # Workers can't share a source: their batches are thinned here
-    def made(b): return self.drawn(source, to_device(self.taken(source, b), self.device))
-    try:
-        if copy is not None: yield from (self.drawn(source, copy.ready(o)) for o in ahead(copy(self.taken(source, b)) for b in batches))
-        elif self.may_hurry(): yield from ahead(map(made, batches), 1, lambda: one_core(n))
+    copy,n,source,hurry = self.copier(),torch.get_num_threads(),Sources(int(torch.randint(2**62, ()))),self.may_hurry()
+    def last(b): return self.drawn(source, b)
+    def made(b): return last(to_device(self.taken(source, b), self.device))
+    def copied(b): return copy(self.taken(source, b), last if hurry else None)
+    with self.while_making(source, copy):
+        if copy is not None: yield from map(copy.ready if hurry else lambda o: last(copy.ready(o)), ahead(map(copied, batches), 2, lambda: one_core(n)))
+        elif hurry and n>1: yield from ahead(map(made, batches), 1, lambda: one_core(n))
         else: yield from map(made, batches)
-    finally: self.source = keep
+
+@patch
+@contextmanager
+def while_making(self:ClipDL,
+    source, # `Sources` of random numbers
+    copy, # What copies batches to a GPU, or None
+):
+    "Items and batches are made in the shortest way; workers can't share a source, so theirs are thinned later"
+    keep = self.source,self.direct,self.pins
+    if self.fake_l.num_workers==0: self.source,self.direct,self.pins = source,self.held(),getattr(copy, "pins", False)
+    else: self.source = self.direct = None
+    try: yield
+    finally: self.source,self.direct,self.pins = keep
 
 @patch
 def __iter__(self:ClipDL):
@@ -389,7 +437,7 @@ def from_clips(cls:ClipDataLoaders,
     vocab = list(vocab or sorted({c.label for c in train}))
     if odd := sorted({str(c.label) for c in [*train, *valid, *test]}-set(vocab)):
         raise SoccerKDError.of(f"class {odd[0]}", "has no clip to train on", f"add some, or leave it out (known: {', '.join(vocab)})")
-    db = DataBlock((block, CategoryBlock(vocab=vocab, sort=False)), get_y=_label, splitter=IndexSplitter(range(len(train), len(train)+len(valid))))
+    db = DataBlock((block, CategoryBlock(vocab=vocab, sort=False)), get_y=ClipLabel(), splitter=IndexSplitter(range(len(train), len(train)+len(valid))))
     made = db.dataloaders([*train, *valid], path=path, bs=min(bs, len(train)), num_workers=_workers(num_workers, decode, train, bool(keep or cache)), device=pick_device(device))
     dls = cls(*made.loaders, path=path, device=made.device)
     if balanced: dls.train.balance = [vocab.index(c.label) for c in train]
@@ -399,8 +447,6 @@ def from_clips(cls:ClipDataLoaders,
     return dls.reseed(seed)
 
 # %% ../../nbs/02_data/06_clips.ipynb #fb2a9f23
-def _label(o): return o.label
-
 def _from_cache(decode, clips, path):
     "Let `decode` read from a cache, to which is added what it lacks; what can't be read, as in `decode_all`"
     from soccerkd.data.cache import ClipCache

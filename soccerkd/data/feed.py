@@ -60,14 +60,19 @@ def pinned(
 # %% ../../nbs/02_data/05a_feed.ipynb #8b8bae51
 class StreamCopy:
     "Copies batches to a GPU while it works on others"
+    pins = True # Batches are best put together in memory that is pinned already
     def __init__(self,
         device, # The GPU
     ):
         self.device,self.stream = torch.device(device),torch.cuda.Stream(device)
-    def __call__(self, b):
+    def __call__(self,
+        b, # A batch
+        then=None, # Called with the batch on the GPU; what it does there runs beside the work, too
+    ):
         "Begin to copy; may be called in another thread"
         with torch.cuda.stream(self.stream):
-            return to_device(pinned(b), self.device, non_blocking=True),self.stream.record_event()
+            b = to_device(pinned(b), self.device, non_blocking=True)
+            return b if then is None else then(b),self.stream.record_event()
     def ready(self, got):
         "The batch, to be used on the current stream"
         b,copied = got
