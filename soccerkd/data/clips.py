@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 from copy import copy
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
@@ -136,7 +136,7 @@ class ClipDL(TfmdDL):
     balance = None # Class number of each clip: every class is then drawn equally often
     seeds = None # `[N,V]`, a row for each clip of the data set: its views, of which each epoch shows one
     source,share = None,None # While batches are made: where their random numbers come from, and (first, all) if another process makes the rest of each
-    direct,pins = None,False # While batches are made: what gives an item by its number, see `held`, and whether a batch is put together in pinned memory
+    direct,pins = None,False # Likewise: what gives an item by its number, see `held`, and whether a batch is put together in pinned memory
     def shuffle_fn(self, idxs): return super().shuffle_fn(idxs) if self.balance is None else balanced_order(self.balance, self.rng)
     def create_batch(self, b):
         if not (b and isinstance(b[0], (tuple, list)) and isinstance(b[0][0], TensorClip)): return super().create_batch(b)
@@ -212,13 +212,19 @@ class ClipLabel(Transform):
     "The label of a `Clip`"
     def encodes(self, o): return o.label
 
+def _fs(pipe): return [o for o in pipe.fs if o.name!="noop"]
+
+@patch
+def item_steps(self:ClipDL)->list[list]:
+    "What is done to an item: to the clip, to its label, to both, and before they are put together"
+    return [_fs(o) for o in (*(o.tfms for o in getattr(self.dataset, "tls", ())), self.after_item, self.before_batch)]
+
 @patch
 def held(self:ClipDL):
     "What gives an item by its number, if items are clips from memory with their labels and nothing else is done to them; else None"
-    def fs(pipe): return [o for o in pipe.fs if o.name!="noop"]
-    todo = [fs(o.tfms) for o in getattr(self.dataset, "tls", ())]
-    if [[type(f) for f in o] for o in todo]!=[[DecodeClip], [ClipLabel, Categorize]] or not todo[0][0].memory or any(type(o) is not ToTensor for o in fs(self.after_item)): return None
-    decode,to_y = todo[0][0],todo[1][1]
+    steps = self.item_steps()
+    if [[type(f) for f in o if type(f) is not ToTensor] for o in steps]!=[[DecodeClip], [ClipLabel, Categorize], [], []] or not steps[0][0].memory: return None
+    decode,to_y = steps[0][0],steps[1][1]
     items,ys,blank = self.dataset.items,{k:to_y(k) for k in to_y.vocab},TensorClip(torch.zeros(1))
     def get(i): return like(blank, *(decode.memory.get(items[i].key) or decode.planes(items[i]))),ys[items[i].label]
     return get
@@ -248,11 +254,11 @@ def copier(self:ClipDL):
     "What copies batches ahead of their use; None where that brings nothing"
     return copier_for(self.device)
 
-_ours = (TimeJitter, ClipToFloat, RandomResizedCropClip, ColourClip)
+_of_items,_of_batches = {DecodeClip, ClipLabel, Categorize, ToTensor},{TimeJitter, ClipToFloat, RandomResizedCropClip, MultiScaleCropClip, ColourClip}
 @patch
-def may_hurry(self:ClipDL)->bool:
-    "Can another thread transform the batches: does nothing draw numbers but what has a source of its own?"
-    return all(isinstance(o, _ours) for o in self.after_batch.fs)
+def may_hurry(self:ClipDL)->tuple[bool,bool]:
+    "Can another thread make the batches, and transform them: does nothing draw numbers but what has a source of its own?"
+    return self.fake_l.num_workers>0 or all(type(f) in _of_items for o in self.item_steps() for f in o),all(type(f) in _of_batches for f in _fs(self.after_batch))
 
 @patch
 def drawn(self:ClipDL,
@@ -278,39 +284,43 @@ def taken(self:ClipDL,
 
 # %% ../../nbs/02_data/06_clips.ipynb #85c87546
 @patch
-def fed(self:ClipDL,
-    batches, # As they are put together, here or by workers
-):
-    "Batches on the device, after their transforms, made or copied while the network works"
-    copy,n,source,hurry = self.copier(),torch.get_num_threads(),Sources(int(torch.randint(2**62, ()))),self.may_hurry()
-    def last(b): return self.drawn(source, b)
-    def made(b): return last(to_device(self.taken(source, b), self.device))
-    def copied(b): return copy(self.taken(source, b), last if hurry else None)
-    with self.while_making(source, copy):
-        if copy is not None: yield from map(copy.ready if hurry else lambda o: last(copy.ready(o)), ahead(map(copied, batches), 2, lambda: one_core(n)))
-        elif hurry and n>1: yield from ahead(map(made, batches), 1, lambda: one_core(n))
-        else: yield from map(made, batches)
+def maker(self:ClipDL)->ClipDL:
+    "What makes the batches of one epoch: this loader if workers do, else a copy, so that another epoch may be under way"
+    return self if self.fake_l.num_workers else copy(self)
 
 @patch
-@contextmanager
-def while_making(self:ClipDL,
-    source, # `Sources` of random numbers
-    copy, # What copies batches to a GPU, or None
+def begin(self:ClipDL, maker)->iter: # Batches, before their transforms
+    "Let workers or `maker` make batches"
+    if maker is self: return _loaders[False](self.fake_l)
+    torch.empty((), dtype=torch.int64).random_() # PyTorch's loaders draw a seed for their workers, whether they have any or not: so do we
+    return maker.create_batches(maker.sample())
+
+@patch
+def fed(self:ClipDL,
+    begin, # See `ClipDL.begin`
+    seed:int|None=None, # Of crops, mirrorings and colours; drawn by default
 ):
-    "Items and batches are made in the shortest way; workers can't share a source, so theirs are thinned later"
-    keep = self.source,self.direct,self.pins
-    if self.fake_l.num_workers==0: self.source,self.direct,self.pins = source,self.held(),getattr(copy, "pins", False)
-    else: self.source = self.direct = None
-    try: yield
-    finally: self.source,self.direct,self.pins = keep
+    "Batches on the device, after their transforms, made or copied while the network works"
+    maker,copier,n = self.maker(),self.copier(),torch.get_num_threads()
+    batches,(early,hurry) = begin(maker),self.may_hurry()
+    chance = int(torch.randint(2**62, ())) # Drawn in any case, so that what follows is the same
+    source = Sources(chance if seed is None else seed)
+    if maker is not self: maker.source,maker.direct,maker.pins = source,maker.held(),getattr(copier, "pins", False) # Workers can't share a source: their batches are thinned here
+    def last(b): return self.drawn(source, b)
+    def made(b): return last(to_device(self.taken(source, b), self.device))
+    def copied(b): return copier(self.taken(source, b), last if hurry else None)
+    def ready(o): return copier.ready(o) if hurry else last(copier.ready(o))
+    todo,use,n_ahead = (copied, ready, 2) if copier is not None else (made, lambda o: o, 1)
+    if not early or copier is None and (not hurry or n==1): yield from (use(todo(b)) for b in batches)
+    else:
+        with closing(ahead(map(todo, batches), n_ahead, lambda: one_core(n))) as it: yield from map(use, it)
 
 @patch
 def __iter__(self:ClipDL):
     self.randomize(); self.before_iter()
     self._DataLoader__idxs = self.get_idxs() # What fastai's own loop calls them
-    yield from self.fed(_loaders[self.fake_l.num_workers==0](self.fake_l))
+    yield from self.fed(self.begin)
     self.after_iter()
-    if hasattr(self, "it"): del self.it
 
 # %% ../../nbs/02_data/06_clips.ipynb #3e0761dd
 @patch

@@ -4,7 +4,7 @@
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #5a501100
 from __future__ import annotations
-import gc, importlib.util, multiprocessing, os, re, resource, shutil, sys, tempfile, time
+import gc, importlib.util, multiprocessing, os, re, shutil, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -359,6 +359,7 @@ def peak_memory()->float: # MB
     "The most memory that this process has held since it began"
     status = Path("/proc/self/status") # A new process inherits `ru_maxrss` of the one that started it, and this not
     if status.exists(): return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1])/1024
+    import resource # Not on Windows, where the row fails and the others remain
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/(2**20 if sys.platform=="darwin" else 1024)
 
 def memory_of(

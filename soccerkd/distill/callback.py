@@ -87,7 +87,7 @@ def banked(self:DistillCallback)->Tensor: # Logits `[B,K]`
     x = self.xb[0]
     if isinstance(getattr(self.learn.loss_func, "__self__", None), MixHandler): raise SoccerKDError.of("the bank", "holds no answers to mixed clips", "leave out MixUp and CutMix, or the bank")
     if getattr(x, "index", None) is None: raise SoccerKDError.of("the loader", "doesn't say which clips it gives", "use ClipDataLoaders with a bank")
-    return self.bank.answer(self.rows[x.index.cpu().numpy()], x.view_index.cpu().numpy()).to(self.pred.device)
+    return self.bank.answer(self.rows[x.index.cpu().numpy()], x.view_index.cpu().numpy()).to(self.pred.device, non_blocking=True) # A GPU need not have finished first
 
 # %% ../../nbs/04_distill/01_callback.ipynb #351b6beb
 @patch

@@ -5,6 +5,7 @@
 # %% ../../nbs/04_distill/10_machines.ipynb #796a6be3
 from __future__ import annotations
 import os, pickle, random, secrets
+from copy import copy
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from fastai.callback.core import Callback
 from fastai.callback.progress import CSVLogger
 from fastai.callback.training import GradientAccumulation
 from fastai.data.core import TfmdDL
-from fastai.data.load import _FakeLoader, _loaders
+from fastai.data.load import _FakeLoader
 from fastai.learner import Learner
 from fastai.torch_core import apply, to_detach
 from fastcore.all import L, chunked, patch
@@ -27,7 +28,7 @@ from .bank import TeacherBank
 
 # %% auto #0
 __all__ = ['join_machines', 'leave_machines', 'gathered', 'on_first', 'first_to_fail', 'shared_folder', 'shares', 'PartDL',
-           'bare', 'Together', 'all_rows', 'bank_together']
+           'next_seed', 'bare', 'Together', 'SameViews', 'all_rows', 'bank_together']
 
 # %% ../../nbs/04_distill/10_machines.ipynb #be091b70
 _store = None # What the processes can say to each other without waiting
@@ -132,6 +133,7 @@ def shares(
 class PartDL(TfmdDL):
     "One process's part of each batch of a loader"
     _default = "dl"
+    seed = None # Of the crops, mirrorings and colours of the next epoch, if all processes have agreed on one
     def __init__(self,
         dl, # The loader that one process would use; its batch size is that of each process
         rank:int, # Which process
@@ -175,8 +177,11 @@ def __iter__(self:PartDL):
     if not isinstance(self.dl, ClipDL): yield from TfmdDL.__iter__(self); return
     self.randomize(); self.before_iter()
     self._DataLoader__idxs = self.get_idxs()
-    try: yield from self.dl.fed(_loaders[self.fake_l.num_workers==0](self.fake_l))
-    finally: self.dl.share = None
+    def begin(maker):
+        part = self if maker is self.dl else copy(self)
+        part.dl = maker
+        return ClipDL.begin(self, part)
+    yield from self.dl.fed(begin, self.seed)
     self.after_iter()
 
 # %% ../../nbs/04_distill/10_machines.ipynb #1afafbe6
@@ -190,6 +195,13 @@ def after_batch(self:PartDL, b): return self.dl.after_batch(b)
 def after_iter(self:PartDL): self.dl.after_iter()
 @patch
 def to_detach(self:PartDL, b, cpu=True, gather=True): return to_detach(b, cpu, False) # What has to be put together is, before it is scored
+
+# %% ../../nbs/04_distill/10_machines.ipynb #66d62dd1
+def next_seed()->int:
+    "What the next epoch of a loader will draw for its crops and colours; the draw is still to come"
+    with torch.random.fork_rng(devices=[]):
+        torch.empty((), dtype=torch.int64).random_() # See `ClipDL.begin`
+        return int(torch.randint(2**62, ()))
 
 # %% ../../nbs/04_distill/10_machines.ipynb #a40a5fe3
 def bare(
@@ -260,6 +272,13 @@ def before_validate(self:Together): self.part()
 def part(self:Together):
     "A loader that came from elsewhere is dealt out, too"
     if not isinstance(self.learn.dl, PartDL): self.learn.dl = PartDL(self.learn.dl, self.rank, self.world)
+
+# %% ../../nbs/04_distill/10_machines.ipynb #12df62dc
+class SameViews(Callback):
+    "One seed for the crops and colours of all processes"
+    order = 61 # After `Checkpoint`
+    def before_train(self): self.learn.dl.seed = on_first(next_seed)
+    def before_validate(self): self.learn.dl.seed = on_first(next_seed)
 
 # %% ../../nbs/04_distill/10_machines.ipynb #656055c3
 @patch
@@ -339,7 +358,7 @@ def together(self:Learner,
     logs = self.cbs.filter(lambda o: isinstance(o, CSVLogger)) if rank else L()
     self.remove_cbs(list(logs))
     try:
-        with self.added_cbs(cb), self.no_bar() if rank else nullcontext(), self.no_logging() if rank else nullcontext():
+        with self.added_cbs([cb, SameViews()]), self.no_bar() if rank else nullcontext(), self.no_logging() if rank else nullcontext():
             try: yield self
             finally: cb.apart()
     except RuntimeError as e: raise _lost(rank, world) if _is_loss(e) else e
