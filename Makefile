@@ -8,6 +8,8 @@ BIN := .venv/bin
 SHARED := -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 # The stamps' folder is named after the metadata and the place, so a change in either installs again
 READY := .venv/ready-$(shell (cat settings.ini setup.py pyproject.toml; pwd) | cksum | cut -d' ' -f1)
+# Some images switch it off; then each of a hundred processes would compile PyTorch's and fastai's sources again, 13 seconds each time
+unexport PYTHONDONTWRITEBYTECODE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: help demo test test-all docs lab readme clean

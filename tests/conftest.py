@@ -1,6 +1,7 @@
 "What the tests share: the flags of the notebooks' cells, long runs that are kept, and a table of the slowest notebooks"
 import ctypes, gc, hashlib, os, re, shutil, sys, tempfile
 from collections import Counter
+from multiprocessing.util import Finalize
 from pathlib import Path
 import hypothesis, pytest
 from filelock import FileLock
@@ -30,6 +31,7 @@ def pytest_configure(config):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir()) # What tests make with `tmp_path` is looked at when they fail
         config.aside,tempfile.tempdir = tempfile.mkdtemp(prefix="soccerkd-"),None
         os.environ["TMPDIR"] = config.aside # Pages, and programs that tests start, put gigabytes there
+        Finalize(None, shutil.rmtree, (config.aside, True), exitpriority=-200) # After `multiprocessing` has removed its own folder there, at -100
     if getattr(config.option, "numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ and hasattr(os, "fork"): # This is the process that starts the workers
         config.forks = start_server(root, users_env())
         os.environ["SOCCERKD_FORKS"] = config.forks[1]
@@ -37,7 +39,6 @@ def pytest_configure(config):
 
 def pytest_unconfigure(config):
     if hasattr(config, "forks"): end_server(*config.forks)
-    if hasattr(config, "aside"): shutil.rmtree(config.aside, ignore_errors=True)
 
 class ByPage(LoadScopeScheduling):
     "A page's cells share what they made, so one worker runs them, in order; likewise the tests of a file"

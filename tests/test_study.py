@@ -1,6 +1,7 @@
 "Studies with real processes that are killed, stopped and started side by side, on SQLite and on a real PostgreSQL"
 import glob, multiprocessing, os, pwd, shutil, signal, subprocess, sys, tempfile, time
 from collections import Counter
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from uuid import uuid4
 import pytest
@@ -14,6 +15,9 @@ def fork():
     "Starts real processes, from a server that has imported what they need"
     ctx = multiprocessing.get_context("forkserver")
     ctx.set_forkserver_preload(["study_program"])
+    with pytest.MonkeyPatch.context() as m: # The server does not take over the path of this process
+        m.setenv("PYTHONPATH", str(root/"tests"), prepend=os.pathsep)
+        ensure_running()
     return ctx.Process
 
 def postgres_programs():
