@@ -4,14 +4,16 @@
 
 # %% ../../nbs/04_distill/08_bank.ipynb #d0d819d8
 from __future__ import annotations
-import hashlib, json, os, random, tempfile, threading, time
+import hashlib, importlib.util, json, os, random, tempfile, threading, time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from fastai.data.transforms import ToTensor
 from fastai.learner import Learner
 from fastcore.all import delegates, patch
 from ..core import SoccerKDError, disk_errors, track
@@ -50,15 +52,31 @@ def backbone_mark(
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 # %% ../../nbs/04_distill/08_bank.ipynb #1e54e032
+def _told(
+    v, # Anything
+    deep:int=4, # How far to go into objects of other kinds
+): # Plain values, which change when it does
+    if isinstance(v, (int, float, str, bool, type(None))): return v
+    if isinstance(v, (tuple, list)): return [_told(o, deep) for o in v]
+    if isinstance(v, dict): return {str(k):_told(o, deep) for k,o in v.items()}
+    if isinstance(v, (Tensor, np.ndarray, np.generic)): return _short_hash(repr(v.tolist()))
+    if code := getattr(v, "__code__", None): return [v.__qualname__, _short_hash(repr((code.co_code, [o for o in code.co_consts if not hasattr(o, "co_code")])))]
+    if isinstance(v, partial): return ["partial", *(_told(o, deep) for o in (v.func, v.args, v.keywords))]
+    if type(v).__name__=="Function": return [_told(o.implementation, deep) for o in v.methods] # What a `Transform` makes of a function
+    return _step(v, deep-1) if hasattr(v, "__dict__") and deep else type(v).__name__
+
+def _short_hash(text): return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _step(t, deep=4): return [type(t).__name__, {k:_told(v, deep) for k,v in sorted(vars(t).items()) if k not in ("train", "split_idx") and k[:2]!="__"}]
+
 def preprocessing(
     dls:ClipDataLoaders, # Any loaders of clips
     split:str="train", # Or `valid`
 )->dict: # Plain values
     "What happens to a clip before the network"
-    def plain_value(v): return isinstance(v, (int, float, str, bool, type(None))) or isinstance(v, (tuple, list)) and all(map(plain_value, v))
-    def told(t): return {k:list(v) if isinstance(v, tuple) else v for k,v in sorted(vars(t).items()) if plain_value(v) and k not in ("train", "split_idx")}
-    keep = {k:dls.config.get(k) for k in ("n_frames", "size", "slots", "fit", "fps", "margin")}
-    return dict(**keep, transforms=[[type(t).__name__, told(t)] for t in _loader(dls, split).after_batch.fs])
+    dl,keep = _loader(dls, split),{k:dls.config.get(k) for k in ("n_frames", "size", "slots", "fit", "fps", "margin", "backend")}
+    if keep["backend"]=="auto": keep["backend"] = "decord" if importlib.util.find_spec("decord") else "pyav" # What it means here: another reader resizes a little differently
+    clip,_,*rest = dl.item_steps()
+    return dict(**keep, items=[_step(t) for o in (clip, *rest) for t in o if type(t) not in (DecodeClip, ToTensor)], transforms=[_step(t) for t in dl.after_batch.fs])
 
 # %% ../../nbs/04_distill/08_bank.ipynb #4313ed2f
 def _loader(dls, split): return dls.train if split=="train" else dls.valid

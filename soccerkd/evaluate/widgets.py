@@ -189,13 +189,23 @@ class ClipPlayer:
     ):
         self.frames,self.times = np.zeros((1,9,16,3), np.uint8),np.zeros(1)
         self.image,self.clock = W.Image(format="jpeg", layout=W.Layout(width=f"{width}px")),W.Label(layout=W.Layout(width="4.5em"))
-        self.play,self.at = W.Play(max=0, interval=100),W.IntSlider(max=0, readout=False, layout=W.Layout(width="auto", flex="1 1 0"))
-        link = W.jslink((self.play, "value"), (self.at, "value")) # In the browser: a busy kernel would send old positions back while it plays
-        self.at.observe(self.draw, "value")
-        self.box = W.VBox([self.image, W.HBox([self.play, self.at, self.clock], layout=W.Layout(width=f"{width}px"))])
-        self.box.observe(lambda o: link.close(), "comm") # No part of the box, but it ends with it
+        self.row,self.link = W.HBox([self.clock], layout=W.Layout(width=f"{width}px")),None
+        self.controls()
+        self.box = W.VBox([self.image, self.row])
+        self.box.observe(lambda o: self.link.close(), "comm") # No part of the box, but it ends with it
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #9be6f56f
+@patch
+def controls(self:ClipPlayer):
+    "A button and a slider that have not begun; what earlier ones have still to say of the clip that they played is not heard"
+    old = [o for o in (self.link, *self.row.children[:-1]) if o]
+    self.play,self.at = W.Play(max=0, interval=100),W.IntSlider(max=0, readout=False, layout=W.Layout(width="auto", flex="1 1 0"))
+    self.link = W.jslink((self.play, "value"), (self.at, "value")) # In the browser: a busy kernel would send old positions back while it plays
+    self.at.observe(self.draw, "value")
+    self.row.children = [self.play, self.at, self.clock]
+    for o in old:
+        for part in (o, getattr(o, "layout", None), getattr(o, "style", None)): part and part.close()
+
 @patch
 def draw(self:ClipPlayer, change=None):
     "Send the frame that the slider points at"
@@ -208,7 +218,10 @@ def load(self:ClipPlayer,
     times, # Seconds `[T]`
 ):
     "Show another clip from its start"
-    self.play.playing,self.frames,self.times = False,frames,times
+    if self.play.playing:
+        self.play.playing = False # Or it would go on in the browser until it is gone
+        self.controls()
+    self.frames,self.times = frames,times
     self.play.max = self.at.max = len(frames)-1
     if len(times)>1: self.play.interval = round(1000*(times[-1]-times[0])/(len(times)-1))
     self.at.value = 0
