@@ -25,7 +25,7 @@ def decode_settings(
     decode:DecodeClip, # Any decoder of clips
 )->dict: # Plain values
     "What the decoded frames of a clip depend on, beside the clip"
-    packages = dict(auto=("decord", "av", "pillow"), decord=("decord", "av"), pyav=("av",), torchcodec=("torchcodec", "av"), frames=("pillow",))[decode.backend]
+    packages = dict(auto=("av", "pillow"), decord=("decord", "av"), pyav=("av",), torchcodec=("torchcodec", "av"), frames=("pillow",))[decode.backend]
     def installed(o):
         try: return version(o)
         except PackageNotFoundError: return None

@@ -256,9 +256,11 @@ def copier(self:ClipDL):
 
 _of_items,_of_batches = {DecodeClip, ClipLabel, Categorize, ToTensor},{TimeJitter, ClipToFloat, RandomResizedCropClip, MultiScaleCropClip, ColourClip}
 @patch
-def may_hurry(self:ClipDL)->tuple[bool,bool]:
+def may_hurry(self:ClipDL,
+    workers:int=0, # Processes
+)->tuple[bool,bool]:
     "Can another thread make the batches, and transform them: does nothing draw numbers but what has a source of its own?"
-    return self.fake_l.num_workers>0 or all(type(f) in _of_items for o in self.item_steps() for f in o),all(type(f) in _of_batches for f in _fs(self.after_batch))
+    return workers>0 or all(type(f) in _of_items for o in self.item_steps() for f in o),all(type(f) in _of_batches for f in _fs(self.after_batch))
 
 @patch
 def drawn(self:ClipDL,
@@ -284,9 +286,11 @@ def taken(self:ClipDL,
 
 # %% ../../nbs/02_data/06_clips.ipynb #85c87546
 @patch
-def maker(self:ClipDL)->ClipDL:
+def maker(self:ClipDL,
+    workers:int=0, # Processes
+)->ClipDL:
     "What makes the batches of one epoch: this loader if workers do, else a copy, so that another epoch may be under way"
-    return self if self.fake_l.num_workers else copy(self)
+    return self if workers else copy(self)
 
 @patch
 def begin(self:ClipDL, maker)->iter: # Batches, before their transforms
@@ -298,11 +302,12 @@ def begin(self:ClipDL, maker)->iter: # Batches, before their transforms
 @patch
 def fed(self:ClipDL,
     begin, # See `ClipDL.begin`
+    workers:int, # Processes that make the batches
     seed:int|None=None, # Of crops, mirrorings and colours; drawn by default
 ):
     "Batches on the device, after their transforms, made or copied while the network works"
-    maker,copier,n = self.maker(),self.copier(),torch.get_num_threads()
-    batches,(early,hurry) = begin(maker),self.may_hurry()
+    maker,copier,n = self.maker(workers),self.copier(),torch.get_num_threads()
+    batches,(early,hurry) = begin(maker),self.may_hurry(workers)
     chance = int(torch.randint(2**62, ())) # Drawn in any case, so that what follows is the same
     source = Sources(chance if seed is None else seed)
     if maker is not self: maker.source,maker.direct,maker.pins = source,maker.held(),getattr(copier, "pins", False) # Workers can't share a source: their batches are thinned here
@@ -319,7 +324,7 @@ def fed(self:ClipDL,
 def __iter__(self:ClipDL):
     self.randomize(); self.before_iter()
     self._DataLoader__idxs = self.get_idxs() # What fastai's own loop calls them
-    yield from self.fed(self.begin)
+    yield from self.fed(self.begin, self.fake_l.num_workers)
     self.after_iter()
 
 # %% ../../nbs/02_data/06_clips.ipynb #3e0761dd

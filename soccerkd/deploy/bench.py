@@ -50,14 +50,14 @@ def in_turns(
     rounds:int=5, # Counted rounds; in each, every way runs once
     warmup:int=1, # Rounds before, not counted
     device="cpu", # Where the work is done
-    patience:float|None=None, # Seconds; after three counted rounds no further one begins later than that
+    patience:float|None=None, # Seconds; after six counted rounds no further one begins later than that
 )->pd.DataFrame: # Seconds, a row for each round, a column for each way
     "Time some ways to do the same thing"
     rows,names,frozen,began = [],list(ways),gc.get_freeze_count(),time.monotonic()
     gc.collect(); gc.freeze() # What is there need not be looked through before each run
     try:
         for i in range(warmup+rounds):
-            if patience is not None and i>=warmup+3 and time.monotonic()-began>patience: break
+            if patience is not None and i>=warmup+6 and time.monotonic()-began>patience: break
             rows.append({})
             for k in names if i%2 else names[::-1]:
                 gc.collect()
@@ -71,10 +71,11 @@ def in_turns(
 # %% ../../nbs/06_deploy/05_bench.ipynb #263bb473
 def median_interval(
     x, # Numbers, one for each round
-)->list[float]: # Least and most
-    "Where the median lies with 95 % confidence, or more: from order statistics, whatever the distribution; for fewer than six numbers all of them"
+)->list[float]|None: # Least and most; None for fewer than six, which can't say
+    "Where the median lies with a confidence of at least 95 %: from order statistics, whatever the distribution"
+    if len(x)<6: return None
     x = np.sort(np.asarray(x, float))
-    k = max(int(binom.ppf(.025, len(x), .5))-1, 0)
+    k = int(binom.ppf(.025, len(x), .5))-1 if len(x)>8 else 0
     return [float(x[k]), float(x[len(x)-1-k])]
 
 def speed_row(
@@ -160,14 +161,21 @@ def decode(self:Bench,
     return [row("decode_vs_best", ours, "clips"), row("decode_first_open_vs_best", first, "clips"), row("decode_windows_vs_best", ours, "windows")]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #a50ec212
+def _used(
+    device, # Of the training
+)->float: # Seconds of the clock
+    "Wait for what the training has asked of its device, though not for batches on their way; the time then"
+    if torch.device(device).type=="cuda": torch.cuda.current_stream(device).synchronize()
+    return time.perf_counter()
+
 class EpochClock(Callback):
     "Seconds of training, and those of them spent waiting for the next batch"
     order = 100 # After everybody else
     def __init__(self): self.total,self.waited = 0.,0.
     def before_train(self): self.start = self.ready = done(self.dls.device); self.total = self.waited = 0.
-    def before_batch(self): self.waited += done(self.dls.device)-self.ready # Copies and transforms on the device are waited for, too
+    def before_batch(self): self.waited += _used(self.dls.device)-self.ready # Copies and transforms on the device are waited for, too
     def after_batch(self):
-        if self.training: self.ready = done(self.dls.device)
+        if self.training: self.ready = _used(self.dls.device)
     def after_train(self): self.total = done(self.dls.device)-self.start; raise CancelFitException()
 
 def epoch_of(
@@ -300,7 +308,7 @@ def callback_overhead(self:Bench)->list[dict]: # One row
     dls = DataLoaders(Ready(batches, self.device), Ready(batches[:1], self.device))
     learn = teacher_learner(dls, nets[0][0], precision=self.precision).distill_from(nets[0][1], .5, 4.)
     plain = loop_over(batches, plain_step(*nets[1], _trained_with(nets[1][0]), self.device, self.precision), self.device)
-    secs = self.turns(dict(ours=epoch_of(learn)[0], other=plain), 28*self.rounds) # A step each: the machine is the same for both
+    secs = self.turns(dict(ours=epoch_of(learn)[0], other=plain), 20*self.rounds) # A step each: the machine is the same for both
     r = speed_row("callback_overhead", secs, len(batches), "share of a step")
     extra = secs.ours/secs.other-1
     return [{**r, "ratio":float(extra.median()), "low":float(extra.quantile(.25)), "high":float(extra.quantile(.75)), "surely":median_interval(extra)}]
@@ -439,7 +447,7 @@ def growth(self:Bench,
         def folder(x): return self.folder/f"grown_{x}" if what=="clips" and x!=self.clips else self.folder
         benches = {x:Bench(**self.settings(**{what:x}, teacher=self.small_teacher, folder=folder(x))) for x in xs}
         ways,name = {x:b.growing() for x,b in benches.items()},"pixels" if what=="size" else what.removeprefix("n_")
-        found = {k:in_turns({str(x):w[k] for x,w in ways.items()}, n, 1, self.device) for k,n in dict(epoch=self.rounds+2, reading=self.rounds+2, latency=8*self.rounds).items()}
+        found = {k:in_turns({str(x):w[k] for x,w in ways.items()}, n, 1, self.device) for k,n in dict(epoch=self.rounds+3, reading=self.rounds+3, latency=8*self.rounds).items()}
         if memory: found["memory"] = pd.DataFrame([{str(x):max(b.memory_apart("banked"), 1e-9) for x,b in benches.items()}])
         for k,secs in found.items():
             e = exponents(secs)/(2 if what=="size" else 1)

@@ -4,10 +4,11 @@
 
 # %% ../../nbs/04_distill/08_bank.ipynb #d0d819d8
 from __future__ import annotations
-import hashlib, importlib.util, json, os, random, tempfile, threading, time
+import hashlib, json, os, random, tempfile, threading, time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import BuiltinFunctionType
 from uuid import uuid4
 import numpy as np
 import pandas as pd
@@ -58,15 +59,25 @@ def _told(
 ): # Plain values, which change when it does
     if isinstance(v, (int, float, str, bool, type(None))): return v
     if isinstance(v, (tuple, list)): return [_told(o, deep) for o in v]
+    if isinstance(v, (set, frozenset)): return sorted(map(repr, v))
     if isinstance(v, dict): return {str(k):_told(o, deep) for k,o in v.items()}
-    if isinstance(v, (Tensor, np.ndarray, np.generic)): return _short_hash(repr(v.tolist()))
-    if code := getattr(v, "__code__", None): return [v.__qualname__, _short_hash(repr((code.co_code, [o for o in code.co_consts if not hasattr(o, "co_code")])))]
+    if isinstance(v, (Path, torch.dtype, torch.device)): return str(v)
+    if isinstance(v, Tensor): return [str(v.dtype), list(v.shape), _short_hash(v.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())]
+    if isinstance(v, (np.ndarray, np.generic)): return [str(v.dtype), list(v.shape), _short_hash(repr(v.tolist()).encode() if v.dtype==object else v.tobytes())]
+    if hasattr(v, "co_code"): return _short_hash(repr([v.co_code, v.co_names, _told(v.co_consts, deep)]).encode()) # Another version of Python may give another one
+    if code := getattr(v, "__code__", None): return [v.__qualname__, *(_told(o, deep-1) for o in (code, v.__defaults__, v.__kwdefaults__, [o.cell_contents for o in v.__closure__ or ()], getattr(v, "__self__", None)))] if deep else v.__qualname__
     if isinstance(v, partial): return ["partial", *(_told(o, deep) for o in (v.func, v.args, v.keywords))]
     if type(v).__name__=="Function": return [_told(o.implementation, deep) for o in v.methods] # What a `Transform` makes of a function
+    if isinstance(v, (type, BuiltinFunctionType)): return f"{v.__module__}.{v.__qualname__}"
     return _step(v, deep-1) if hasattr(v, "__dict__") and deep else type(v).__name__
 
-def _short_hash(text): return hashlib.sha256(text.encode()).hexdigest()[:16]
-def _step(t, deep=4): return [type(t).__name__, {k:_told(v, deep) for k,v in sorted(vars(t).items()) if k not in ("train", "split_idx") and k[:2]!="__"}]
+def _short_hash(data): return hashlib.sha256(data).hexdigest()[:16]
+def _step(t, deep=4):
+    "A transform, or another object, by its kind, its attributes and, if it is a user's, its code"
+    skip = {"train", "split_idx", *(["memory"] if isinstance(t, DecodeClip) else [])}
+    known = {k:_told(v, deep) for k,v in sorted(vars(t).items()) if k not in skip and k[:2]!="__"}
+    own = vars(type(t)).get("encodes") if type(t).__module__.partition(".")[0] not in ("soccerkd", "fastai", "fasttransform") else None
+    return [type(t).__name__, known, *([_told(own, deep)] if own is not None else [])]
 
 def preprocessing(
     dls:ClipDataLoaders, # Any loaders of clips
@@ -74,9 +85,10 @@ def preprocessing(
 )->dict: # Plain values
     "What happens to a clip before the network"
     dl,keep = _loader(dls, split),{k:dls.config.get(k) for k in ("n_frames", "size", "slots", "fit", "fps", "margin", "backend")}
-    if keep["backend"]=="auto": keep["backend"] = "decord" if importlib.util.find_spec("decord") else "pyav" # What it means here: another reader resizes a little differently
-    clip,_,*rest = dl.item_steps()
-    return dict(**keep, items=[_step(t) for o in (clip, *rest) for t in o if type(t) not in (DecodeClip, ToTensor)], transforms=[_step(t) for t in dl.after_batch.fs])
+    if keep["backend"]=="auto": keep["backend"] = "pyav" # See `open_video`: another reader resizes a little differently
+    pipes = [*(o.tfms for o in list(getattr(dl.dataset, "tls", ()))[:getattr(dl.dataset, "n_inp", 1)]), dl.after_item, dl.before_batch]
+    own = [t for o in pipes for t in getattr(o, "fs", ()) if t.name!="noop" and type(t) not in (DecodeClip, ToTensor)]
+    return dict(**keep, items=[*map(_step, own)], transforms=[*map(_step, dl.after_batch.fs)])
 
 # %% ../../nbs/04_distill/08_bank.ipynb #4313ed2f
 def _loader(dls, split): return dls.train if split=="train" else dls.valid
@@ -125,7 +137,7 @@ class TeacherBank:
 def _read_settings(path, s):
     "Settings as they are written today"
     if s.get("bank") not in (1, 2): raise SoccerKDError.of(path, "was made by a later version of soccerkd", "update soccerkd, or make another bank")
-    return {**dict(what="logits", split="train", shape=[len(s["vocab"] or ())]), **s, "bank":2} # The first version kept logits of training clips alone
+    return {**dict(what="logits", split="train", shape=[len(s["vocab"] or ())]), **s, "bank":2, "input":{"items":[], "backend":"pyav", **s.get("input", {})}} # The first version kept logits of training clips alone; later ones did not say how items are made
 
 def _same_settings(path, ours, want):
     "Refuse a bank that was begun for something else"

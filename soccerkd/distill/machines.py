@@ -181,7 +181,7 @@ def __iter__(self:PartDL):
         part = self if maker is self.dl else copy(self)
         part.dl = maker
         return ClipDL.begin(self, part)
-    yield from self.dl.fed(begin, self.seed)
+    yield from self.dl.fed(begin, self.fake_l.num_workers, self.seed)
     self.after_iter()
 
 # %% ../../nbs/04_distill/10_machines.ipynb #1afafbe6

@@ -199,7 +199,7 @@ class ClipPlayer:
 def controls(self:ClipPlayer):
     "A button and a slider that have not begun; what earlier ones have still to say of the clip that they played is not heard"
     old = [o for o in (self.link, *self.row.children[:-1]) if o]
-    self.play,self.at = W.Play(max=0, interval=100),W.IntSlider(max=0, readout=False, layout=W.Layout(width="auto", flex="1 1 0"))
+    self.play,self.at = W.Play(max=0, interval=100, repeat=bool(old) and self.play.repeat),W.IntSlider(max=0, readout=False, layout=W.Layout(width="auto", flex="1 1 0"))
     self.link = W.jslink((self.play, "value"), (self.at, "value")) # In the browser: a busy kernel would send old positions back while it plays
     self.at.observe(self.draw, "value")
     self.row.children = [self.play, self.at, self.clock]

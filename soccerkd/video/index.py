@@ -4,7 +4,7 @@
 
 # %% ../../nbs/01_video/03_index.ipynb #9244202a
 from __future__ import annotations
-import logging, math, os, struct
+import logging, math, os, struct, threading
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -345,7 +345,11 @@ def _closed(rows):
     return all(rows[i][4] and all(o[0] is not None and o[0]>rows[i][0] for o in rows[i+1:i+18]) for i in keys if rows[i][0] is not None)
 
 # %% ../../nbs/01_video/03_index.ipynb #c33f3093
-_kept = OrderedDict()
+_kept,_lock = OrderedDict(),threading.Lock() # Clips are read by many threads
+def _new_lock():
+    global _lock
+    _lock = threading.Lock()
+if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=_new_lock) # A thread of the parent may have held it
 
 def video_index(
     path, # A video file
@@ -355,9 +359,12 @@ def video_index(
     _check_file(path)
     st = path.stat()
     key = (os.path.abspath(path), st.st_size, st.st_mtime_ns)
-    index = _kept.pop(key, None) or _build_index(path)
-    _kept[key] = index
-    while len(_kept)>1 and sum(len(o.pts) for o in list(_kept.values()))>4_000_000: _kept.popitem(last=False)
+    with _lock:
+        if key in _kept: _kept.move_to_end(key); return _kept[key]
+    index = _build_index(path)
+    with _lock:
+        _kept[key] = index
+        while len(_kept)>1 and sum(len(o.pts) for o in _kept.values())>4_000_000: _kept.popitem(last=False)
     return index
 
 # %% ../../nbs/01_video/03_index.ipynb #fa273d3b
@@ -365,7 +372,8 @@ def forget_index(
     path, # A video file
 ):
     "Let the next opening read the file anew"
-    for key in [k for k in _kept if k[0]==os.path.abspath(path)]: del _kept[key]
+    with _lock:
+        for key in [k for k in _kept if k[0]==os.path.abspath(path)]: del _kept[key]
 
 # %% ../../nbs/01_video/03_index.ipynb #91b262c6
 @patch(as_prop=True)
