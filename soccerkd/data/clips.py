@@ -215,16 +215,19 @@ class ClipLabel(Transform):
 def _fs(pipe): return [o for o in pipe.fs if o.name!="noop"]
 
 @patch
-def item_steps(self:ClipDL)->list[list]:
-    "What is done to an item: to the clip, to its label, to both, and before they are put together"
-    return [_fs(o) for o in (*(o.tfms for o in getattr(self.dataset, "tls", ())), self.after_item, self.before_batch)]
+def item_steps(self:ClipDL)->dict[str,list]: # Transforms
+    "What is done to the clip and to the label of an item, to both, and before items are put together"
+    tls,n = list(getattr(self.dataset, "tls", ())),getattr(self.dataset, "n_inp", 1)
+    def of(pipes): return [f for o in pipes for f in _fs(o)]
+    return dict(clip=of(o.tfms for o in tls[:n]), label=of(o.tfms for o in tls[n:]), both=_fs(self.after_item), batch=_fs(self.before_batch))
 
 @patch
 def held(self:ClipDL):
     "What gives an item by its number, if items are clips from memory with their labels and nothing else is done to them; else None"
     steps = self.item_steps()
-    if [[type(f) for f in o if type(f) is not ToTensor] for o in steps]!=[[DecodeClip], [ClipLabel, Categorize], [], []] or not steps[0][0].memory: return None
-    decode,to_y = steps[0][0],steps[1][1]
+    kinds = {k:[type(f) for f in v if type(f) is not ToTensor] for k,v in steps.items()}
+    if kinds!=dict(clip=[DecodeClip], label=[ClipLabel, Categorize], both=[], batch=[]) or len(self.dataset.tls)!=2 or not steps["clip"][0].memory: return None
+    decode,to_y = steps["clip"][0],steps["label"][1]
     items,ys,blank = self.dataset.items,{k:to_y(k) for k in to_y.vocab},TensorClip(torch.zeros(1))
     def get(i): return like(blank, *(decode.memory.get(items[i].key) or decode.planes(items[i]))),ys[items[i].label]
     return get
@@ -260,7 +263,7 @@ def may_hurry(self:ClipDL,
     workers:int=0, # Processes
 )->tuple[bool,bool]:
     "Can another thread make the batches, and transform them: does nothing draw numbers but what has a source of its own?"
-    return workers>0 or all(type(f) in _of_items for o in self.item_steps() for f in o),all(type(f) in _of_batches for f in _fs(self.after_batch))
+    return workers>0 or all(type(f) in _of_items for o in self.item_steps().values() for f in o),all(type(f) in _of_batches for f in _fs(self.after_batch))
 
 @patch
 def drawn(self:ClipDL,

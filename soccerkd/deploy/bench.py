@@ -201,6 +201,10 @@ def loop_over(
     return run
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #e5d8e134
+def _matrices(device, precision, n=None):
+    n = n or (8192 if torch.device(device).type=="cuda" else 1024)
+    return [torch.randn(n, n, device=device, dtype=dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=torch.float32)[precision]) for _ in range(2)]
+
 def matrix_rate(
     device, # Where
     precision:str="bf16", # Of the matrices
@@ -208,10 +212,9 @@ def matrix_rate(
     rounds:int=5, # Products; the median counts
 )->float: # Floating-point operations per second
     "What the device does at best"
-    dev,n = torch.device(device),n or (8192 if torch.device(device).type=="cuda" else 1024)
-    a,b = (torch.randn(n, n, device=dev, dtype=dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=torch.float32)[precision]) for _ in range(2))
-    secs = in_turns(dict(product=lambda: (a@b, None)[1]), rounds, 3, dev)
-    return 2*n**3/float(secs["product"].median())
+    a,b = _matrices(device, precision, n)
+    secs = in_turns(dict(product=lambda: (a@b, None)[1]), rounds, 3, device)
+    return 2*len(a)**3/float(secs["product"].median())
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #e888e53b
 @patch
@@ -463,13 +466,12 @@ def achieved(self:Bench,
     bs,net = bs or (64 if self.device.type=="cuda" else self.bs),self.network(self.student)
     x,y = torch.rand(bs, 3, self.n_frames, self.size, self.size, device=self.device),torch.arange(bs, device=self.device)%4
     step = plain_step(net, None, _trained_with(net), self.device, self.precision)
-    n = 8192 if self.device.type=="cuda" else 1024
-    a,b = (torch.randn(n, n, device=self.device, dtype=dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=torch.float32)[self.precision]) for _ in range(2))
+    a,b = _matrices(self.device, self.precision)
     flops,products = 6*count_macs(net, x[:1])*bs,50 # Of a step: forward once, backward twice, two operations each
     def product():
         for _ in range(products): a@b
     secs = self.turns(dict(ours=lambda: (step(x, y), None)[1], product=product), 4*self.rounds)
-    ours,best = flops/secs.ours,products*2*n**3/secs["product"]
+    ours,best = flops/secs.ours,products*2*len(a)**3/secs["product"]
     return [dict(name="achieved_of_matrix_rate", ours=float(ours.median()), other=float(best.median()), ratio=float((ours/best).median()), low=float((ours/best).quantile(.25)), high=float((ours/best).quantile(.75)), surely=median_interval(ours/best), unit="FLOP/s", n=len(secs), batch=bs)]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #12a9082e

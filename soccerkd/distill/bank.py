@@ -86,8 +86,8 @@ def preprocessing(
     "What happens to a clip before the network"
     dl,keep = _loader(dls, split),{k:dls.config.get(k) for k in ("n_frames", "size", "slots", "fit", "fps", "margin", "backend")}
     if keep["backend"]=="auto": keep["backend"] = "pyav" # See `open_video`: another reader resizes a little differently
-    pipes = [*(o.tfms for o in list(getattr(dl.dataset, "tls", ()))[:getattr(dl.dataset, "n_inp", 1)]), dl.after_item, dl.before_batch]
-    own = [t for o in pipes for t in getattr(o, "fs", ()) if t.name!="noop" and type(t) not in (DecodeClip, ToTensor)]
+    steps = dl.item_steps()
+    own = [t for k in ("clip", "both", "batch") for t in steps[k] if type(t) not in (DecodeClip, ToTensor)]
     return dict(**keep, items=[*map(_step, own)], transforms=[*map(_step, dl.after_batch.fs)])
 
 # %% ../../nbs/04_distill/08_bank.ipynb #4313ed2f
