@@ -12,6 +12,7 @@ from soccerkd.data.nothing import *
 from soccerkd.data.splits import *
 from soccerkd.data.transforms import *
 from soccerkd.data.feed import *
+from soccerkd.data.decode import *
 from soccerkd.data.clips import *
 from soccerkd.data.cache import *
 from soccerkd.data.soccerdb1 import *

@@ -8,7 +8,7 @@ from conftest import root
 build = """
 import os, sys, time
 from soccerkd.data.cache import *
-from soccerkd.data.clips import *
+from soccerkd.data.decode import *
 from soccerkd.data.splits import *
 path,clips,slow,workers = sys.argv[1],sys.argv[2],float(sys.argv[3]),int(sys.argv[4])
 class Slow(DecodeClip):

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from fastcore.all import patch
 from ..core import SoccerKDError, atomic_path, read_json, track, write_json
-from .clips import *
+from .decode import *
 from .splits import *
 
 # %% auto #0

@@ -6,7 +6,6 @@
 from __future__ import annotations
 import random
 from copy import copy
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 import matplotlib.pyplot as plt
@@ -20,102 +19,16 @@ from fastai.data.transforms import Categorize, IndexSplitter, ToTensor
 from fastai.torch_core import to_device
 from fasttransform import Transform
 from fastcore.all import L, delegates, patch
-from ..core import SoccerKDError, pick_device, seed_for, track
+from ..core import SoccerKDError, pick_device, seed_for
+from .cache import ClipCache
+from .decode import *
+from .decode import _one_shape
 from .feed import *
 from .splits import *
 from .transforms import *
-from ..video.reader import open_video
-from ..video.sampling import segment_times
 
 # %% auto #0
-__all__ = ['DecodeClip', 'decode_all', 'bytes_needed', 'balanced_order', 'ClipDL', 'ClipLabel', 'is_synthetic', 'clip_tfms',
-           'ClipBlock', 'ClipDataLoaders']
-
-# %% ../../nbs/02_data/06_clips.ipynb #3595eda3
-class DecodeClip(Transform):
-    "A `Clip`, a path or frames to a `TensorClip` uint8 `[3,T,H,W]` with its times; `memory` holds what was decoded before"
-    def __init__(self,
-        n_frames:int=8, # Segments per clip: what the network sees
-        size:int=72, # Side of the decoded square, in pixels; for `whole` the short side
-        slots:int=3, # Frames decoded per segment, see `TimeJitter`
-        fit:str="crop", # `crop`, `pad` or `whole`, see `square`
-        backend:str="auto", # See `open_video`
-        fps:float|None=None, # Rate of frame folders, frames per second
-    ):
-        super().__init__()
-        self.n_frames,self.size,self.slots,self.fit,self.backend,self.fps = n_frames,size,slots,fit,backend,fps
-        self.memory = None # From a clip's key to what `planes` gives: a dict, or the map of a cache
-    def encodes(self, o):
-        if isinstance(o, TensorClip): return o
-        if not isinstance(o, Clip): o = Clip(o)
-        frames,times = (self.memory.get(o.key) if self.memory else None) or self.planes(o)
-        return like(TensorClip(torch.zeros(1)), frames, times)
-
-# %% ../../nbs/02_data/06_clips.ipynb #4c700aae
-@patch
-def decode_clip(self:DecodeClip,
-    o:Clip, # What to decode
-)->tuple[torch.Tensor,torch.Tensor]: # uint8 `[T*slots,size,size,3]`, for `whole` with another width or height, and seconds `[T*slots]` from the start of the clip
-    "Read the frames of one clip, decoding small"
-    n = self.n_frames*self.slots
-    if not isinstance(o.path, (str, Path)):
-        fr = torch.as_tensor(o.path)
-        idx = torch.linspace(.5/n, 1-.5/n, n).mul(len(fr)).long()
-        return square(short_side(fr, self.size), self.size, self.fit)[idx], idx.float()
-    with open_video(o.path, backend=self.backend, resize=self.size, **({"fps":self.fps} if self.fps else {})) as v:
-        end = v.times[-1]+1/v.fps if o.end is None else o.end
-        times = segment_times(o.start, end, n)
-        frames = v.read_at(times)
-    return square(frames, self.size, self.fit).contiguous(), torch.tensor(times)-o.start
-
-# %% ../../nbs/02_data/06_clips.ipynb #f8f5677e
-@patch
-def planes(self:DecodeClip,
-    o:Clip, # What to decode
-)->tuple[torch.Tensor,torch.Tensor]: # uint8 `[3,T*slots,size,size]` and seconds `[T*slots]`
-    "What `decode_clip` gives, in the order of a batch"
-    frames,times = self.decode_clip(o)
-    return frames.permute(3,0,1,2).contiguous(),times
-
-# %% ../../nbs/02_data/06_clips.ipynb #1160a144
-def decode_all(
-    decode:DecodeClip, # Its `memory` is filled if `keep`
-    clips:list[Clip], # What to read
-    keep:bool=True, # Remember the decoded frames
-    workers:int|None=None, # Threads; decoding releases the interpreter's lock
-)->pd.DataFrame: # Columns `id`, `path`, `reason`: what can't be read
-    "Decode every clip once; list the bad ones"
-    def one(c):
-        key = c.key
-        if decode.memory and key in decode.memory: return key,None,""
-        try: return key,decode.planes(c),""
-        except (SoccerKDError, OSError, ValueError) as e: return key,None,str(e)
-    bad,shapes = [],{}
-    if keep and decode.memory is None: decode.memory = {}
-    with ThreadPoolExecutor(workers or torch.get_num_threads()) as ex:
-        for c,(key,got,why) in zip(clips, track(ex.map(one, clips), total=len(clips), desc="reading clips")):
-            if why: bad.append((c.id, str(c.path), why)); continue
-            shapes.setdefault(tuple((got or decode.memory[key])[0].shape[-2:]), c.id)
-            if keep and got is not None: decode.memory[key] = got
-    _one_shape(shapes)
-    return pd.DataFrame(bad, columns=["id", "path", "reason"])
-
-# %% ../../nbs/02_data/06_clips.ipynb #d5f7602f
-def _one_shape(
-    shapes:dict, # Height and width to a clip that has them
-):
-    "Raise if clips differ in shape"
-    if len(shapes)>1:
-        (a,i),(b,j) = list(shapes.items())[:2]
-        raise SoccerKDError.of(j, f"is decoded to {b[0]} x {b[1]} pixels, but {i} to {a[0]} x {a[1]}", "with fit='whole' all clips need one aspect ratio; use fit='crop' or fit='pad', or leave some out")
-
-# %% ../../nbs/02_data/06_clips.ipynb #7ba39c65
-def bytes_needed(
-    decode:DecodeClip, # For the shape
-    n:int, # Clips
-)->int:
-    "Bytes of memory that `n` decoded clips take; frames left whole are taken to be 16 by 9"
-    return round(n*decode.n_frames*decode.slots*decode.size**2*3*(16/9 if decode.fit=="whole" else 1))
+__all__ = ['balanced_order', 'ClipDL', 'ClipLabel', 'is_synthetic', 'clip_tfms', 'ClipBlock', 'ClipDataLoaders']
 
 # %% ../../nbs/02_data/06_clips.ipynb #752dc940
 def balanced_order(
@@ -467,7 +380,6 @@ def from_clips(cls:ClipDataLoaders,
 # %% ../../nbs/02_data/06_clips.ipynb #fb2a9f23
 def _from_cache(decode, clips, path):
     "Let `decode` read from a cache, to which is added what it lacks; what can't be read, as in `decode_all`"
-    from soccerkd.data.cache import ClipCache
     cache = ClipCache.build(path, decode, clips)
     decode.memory = cache.of(clips)
     shapes = decode.memory.shapes()

@@ -15,6 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from ..core import SoccerKDError, atomic_path, track
 from .clips import *
+from .decode import *
 from .splits import *
 
 # %% auto #0

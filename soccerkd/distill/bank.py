@@ -19,6 +19,7 @@ from fastai.learner import Learner
 from fastcore.all import delegates, patch
 from ..core import SoccerKDError, disk_errors, track
 from ..data.clips import *
+from ..data.decode import *
 from ..data.splits import *
 from ..data.transforms import *
 from .callback import *
@@ -53,10 +54,8 @@ def backbone_mark(
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 # %% ../../nbs/04_distill/08_bank.ipynb #1e54e032
-def _told(
-    v, # Anything
-    deep:int=4, # How far to go into objects of other kinds
-): # Plain values, which change when it does
+def _told(v, deep=4):
+    "Anything as plain values, which change when it does; `deep` is how far to go into objects of other kinds"
     if isinstance(v, (int, float, str, bool, type(None))): return v
     if isinstance(v, (tuple, list)): return [_told(o, deep) for o in v]
     if isinstance(v, (set, frozenset)): return sorted(map(repr, v))
@@ -74,8 +73,7 @@ def _told(
 def _short_hash(data): return hashlib.sha256(data).hexdigest()[:16]
 def _step(t, deep=4):
     "A transform, or another object, by its kind, its attributes and, if it is a user's, its code"
-    skip = {"train", "split_idx", *(["memory"] if isinstance(t, DecodeClip) else [])}
-    known = {k:_told(v, deep) for k,v in sorted(vars(t).items()) if k not in skip and k[:2]!="__"}
+    known = {k:_told(v, deep) for k,v in sorted(vars(t).items()) if k not in ("train", "split_idx") and k[:2]!="__" and not (k=="memory" and isinstance(t, DecodeClip))}
     own = vars(type(t)).get("encodes") if type(t).__module__.partition(".")[0] not in ("soccerkd", "fastai", "fasttransform") else None
     return [type(t).__name__, known, *([_told(own, deep)] if own is not None else [])]
 
@@ -86,8 +84,7 @@ def preprocessing(
     "What happens to a clip before the network"
     dl,keep = _loader(dls, split),{k:dls.config.get(k) for k in ("n_frames", "size", "slots", "fit", "fps", "margin", "backend")}
     if keep["backend"]=="auto": keep["backend"] = "pyav" # See `open_video`: another reader resizes a little differently
-    steps = dl.item_steps()
-    own = [t for k in ("clip", "both", "batch") for t in steps[k] if type(t) not in (DecodeClip, ToTensor)]
+    own = [t for k,v in dl.item_steps().items() if k!="label" for t in v if type(t) not in (DecodeClip, ToTensor)]
     return dict(**keep, items=[*map(_step, own)], transforms=[*map(_step, dl.after_batch.fs)])
 
 # %% ../../nbs/04_distill/08_bank.ipynb #4313ed2f

@@ -18,6 +18,7 @@ from fastai.data.core import Datasets
 from fastcore.all import delegates, patch
 from ..core import SoccerKDError, rng_for, seed_everything, seed_for
 from ..data.clips import *
+from ..data.decode import *
 from ..data.splits import split_hash, split_table
 from ..distill.bank import *
 from ..distill.learner import *
