@@ -197,7 +197,7 @@ def final_student(
     "The student that was right more often, trained on all clips"
     role = best_of(reports, ("student_kd", "student_alone"))
     vocab,folder,blind = sorted({c.label for c in clips}),Path(out)/"final",[NoValidation()]
-    dls = ClipDataLoaders.from_clips(clips, [], seed=recipe.seed, vocab=vocab, **data)
+    dls = ClipDataLoaders.from_clips(clips, None, seed=recipe.seed, vocab=vocab, **data)
     teacher = train_role(recipe, "teacher", dls, folder/"teacher", None, quiet, blind) if role=="student_kd" else None
     return train_role(recipe, role, dls, folder/"student", teacher, quiet, blind)
 
