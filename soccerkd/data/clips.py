@@ -337,7 +337,7 @@ class ClipDataLoaders(DataLoaders):
 @delegates(clip_tfms)
 def from_clips(cls:ClipDataLoaders,
     train:list[Clip], # To train on
-    valid:list[Clip], # To choose by
+    valid:list[Clip]|None, # To choose by; None to train on all clips and choose by none
     test:list[Clip]=(), # Held back for the one final look, see `evaluate`
     n_frames:int=8, # Frames per clip
     size:int=112, # Side of what the network sees, in pixels
@@ -359,12 +359,13 @@ def from_clips(cls:ClipDataLoaders,
     **kwargs,
 )->ClipDataLoaders:
     "Loaders from lists of clips; every clip is read once, here"
+    need,valid = ("train",) if valid is None else ("train", "validate"),valid or []
     check_leak(train=train, valid=valid, test=test)
     block = ClipBlock(n_frames, size, slots, fit, backend, fps, margin, **kwargs)
     decode = block.type_tfms[0]
     if keep=="auto": keep = bytes_needed(decode, len(train)+len(valid))<2e9
     bad = decode_all(decode, [*train, *valid, *test], keep) if cache is None else _from_cache(decode, [*train, *valid, *test], cache)
-    train,valid,test = _without(bad, on_bad, train, valid, test)
+    train,valid,test = _without(bad, on_bad, train, valid, test, need=need)
     vocab = list(vocab or sorted({c.label for c in train}))
     if odd := sorted({str(c.label) for c in [*train, *valid, *test]}-set(vocab)):
         raise SoccerKDError.of(f"class {odd[0]}", "has no clip to train on", f"add some, or leave it out (known: {', '.join(vocab)})")
@@ -394,13 +395,13 @@ def _workers(n, decode, clips, ready):
     print(f"{n} workers decode {rates.per_second[rates.workers==n].item():.0f} clips a second")
     return n
 
-def _without(bad, on_bad, *splits):
+def _without(bad, on_bad, *splits, need=("train", "validate")):
     "The splits without the bad clips, or the error that they are"
     if on_bad=="raise" and len(bad): raise SoccerKDError(f"{bad.reason[0]} ({len(bad)} of the clips can't be read; on_bad='skip' leaves them out)")
     gone = set(bad.path)
     if gone: print(f"{len(bad)} clips can't be read and are left out, see .bad: {', '.join(bad.id[:3])}{' ...' if len(bad)>3 else ''}")
     splits = [[c for c in s if str(c.path) not in gone] for s in splits]
-    for name,s in zip(("train", "validate"), splits):
+    for name,s in zip(need, splits):
         if not s: raise SoccerKDError.of(f"the clips to {name} on", "are none", "check the paths"+(f"; the first that can't be read: {bad.reason[0]}" if len(bad) else ""))
     return splits
 
