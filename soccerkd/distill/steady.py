@@ -5,20 +5,17 @@
 # %% ../../nbs/04_distill/02a_steady.ipynb #189763e1
 from __future__ import annotations
 import math
-from contextlib import contextmanager
 import numpy as np
-import torch
 from torch import nn
 from fastai.callback.core import Callback, CancelValidException
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner, Recorder
 from fastcore.all import patch
-from .machines import bare, gathered
-from ..models.clipnet import ClipNet
+from .machines import bare
 
 # %% auto #0
-__all__ = ['classifier', 'normalised', 'new_classifier', 'calm_classifier', 'steady_rate', 'HeadLimit', 'passes_for',
-           'loss_faults', 'LossWatch', 'NoValidation']
+__all__ = ['classifier', 'normalised', 'new_classifier', 'calm_classifier', 'steady_rate', 'passes_for', 'loss_faults',
+           'LossWatch', 'NoValidation']
 
 # %% ../../nbs/04_distill/02a_steady.ipynb #e5cd9d23
 def classifier(
@@ -58,43 +55,6 @@ def steady_rate(
     "`slice(lr)`, a tenth for all layers but the head's, if they are pretrained or not normalised; else `lr`"
     pretrained = getattr(model, "weights_report", None) is not None
     return slice(lr) if pretrained or not normalised(model) else lr
-
-# %% ../../nbs/04_distill/02a_steady.ipynb #4f9bc2f6
-class HeadLimit(Callback):
-    "Lower the classifier's rate so that no step moves a logit by more than `move`"
-    order,run_valid = GradientClip.order+1,False
-    def __init__(self,
-        move=1., # Largest step of a logit
-        every=10, # Batches between two measurements
-    ): self.move,self.every,self.sum,self.at = move,every,None,None
-    def before_fit(self):
-        layer = classifier(bare(self.learn.model))
-        holds = [any(p is layer.weight for p in g) for g in self.opt.param_lists] if layer is not None else []
-        self.at = holds.index(True) if True in holds else None
-    def before_step(self):
-        if self.at is None or self.sum is None: return
-        rates = [o["lr"] for o in self.opt.hypers]
-        rates[self.at] = min(rates[self.at], self.move/max(self.sum, 1e-6))
-        self.opt.set_hyper("lr", rates)
-
-# %% ../../nbs/04_distill/02a_steady.ipynb #8cb68976
-@patch
-def see(self:HeadLimit, layer, args):
-    "Measure the classifier's input; several processes agree on one number"
-    if not self.learn.training or self.iter%self.every: return
-    mine = float(args[0].detach().float().abs().sum(-1).mean())
-    found = float(np.mean(gathered(mine)))
-    if math.isfinite(found): self.sum = found
-
-@patch
-@contextmanager
-def watching(self:HeadLimit, model):
-    "Inside: the classifier of `model` is watched"
-    layer = classifier(model)
-    hook = layer.register_forward_pre_hook(self.see) if layer is not None else None
-    try: yield self
-    finally:
-        if hook: hook.remove()
 
 # %% ../../nbs/04_distill/02a_steady.ipynb #2f8ef8d8
 def passes_for(
@@ -146,13 +106,10 @@ def fit_steady(self:Learner,
     lr:float=2e-3, # Highest rate; layers that need less get less
     cbs=None, # Further callbacks
     max_norm:float=1., # Of the gradients, in a step
-    move:float=1., # Largest step of a logit, see `HeadLimit`
     **kwargs, # For `fit_one_cycle`
 )->Learner: # Itself
     "`fit_one_cycle` by the rule of this page"
-    model = bare(self.model)
-    limit = HeadLimit(move)
-    steady = [GradientClip(max_norm), limit, LossWatch()]
-    with limit.watching(model):
-        self.fit_one_cycle(n_epoch, steady_rate(model, lr), cbs=[*steady, *(cbs if isinstance(cbs, (list, tuple)) else [cbs] if cbs else [])], **kwargs)
+    more = cbs if isinstance(cbs, (list, tuple)) else [cbs] if cbs else []
+    rate = steady_rate(bare(self.model), lr)
+    self.fit_one_cycle(n_epoch, rate, cbs=[GradientClip(max_norm), LossWatch(), *more], **kwargs)
     return self
