@@ -207,7 +207,8 @@ def told_best(
     out, # Its folder
 )->str:
     "The best network of the run, and where the student lies, to print under the table"
-    best,student = best_of(reports, ("student_kd", "student_alone", "teacher", "frozen")),best_of(reports, ("student_kd", "student_alone"))
+    best = best_of(reports, ("student_kd", "student_alone", "teacher", "frozen"))
+    student = best_of(reports, ("student_kd", "student_alone"))
     def score(k): return f"{controls[k]}, {int(reports[k].right.sum())} of {reports[k]['n']} right"
     text = f"best network: {score(best)}"+(f"; best student: {score(student)}" if best!=student else "")
     folder = Path(out)/"final"/"student"
