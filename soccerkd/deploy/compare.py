@@ -127,7 +127,8 @@ def compare_on(
         dls = ClipDataLoaders.from_clips(tr, te, seed=recipe.seed, vocab=vocab, **data)
         judged += dls.valid_ds.items
         if frozen: found.setdefault("frozen", []).append(_one(dls, on_first(frozen_control, dls, *frozen)))
-        for role,r in run_recipe(dls, recipe, out/f"fold{i}", split="valid", quiet=quiet).items(): found.setdefault(role, []).append((r.logits, r.labels, r.ids))
+        each = run_recipe(dls, recipe, out/f"fold{i}", split="valid", quiet=quiet, tell=False) # All folds together say more
+        for role,r in each.items(): found.setdefault(role, []).append((r.logits, r.labels, r.ids))
     reports = {k:_joined(found[k], vocab) for k in controls if k in found}
     with_faults(reports, on_first(_loss_faults, out, len(split)))
     counts = {k:dict(right=int(r.right.sum()), n=r["n"], vocab=vocab, confusion=r["confusion"], faults=r["faults"],

@@ -232,6 +232,7 @@ def run_recipe(
     split:str="test", # Set that decides: `test`, looked at once, or `valid` where there is no other
     quiet:bool=False, # No progress bars and no tables
     again:bool=False, # Allow a further look at the test set, with another recipe in the same folder
+    tell:bool=True, # Print what went wrong
 )->dict[str,Report]: # `teacher`, `student_alone`, `student_kd`
     "Train teacher, student alone and student with teacher; evaluate each once"
     out,learners,recipe = Path(out),{},settled(recipe, dls)
@@ -242,7 +243,7 @@ def run_recipe(
         reports = {role:judge(learn, out/role, split, before) for role,learn in learners.items()}
         with_faults(reports, {role:loss_faults_of(learn) for role,learn in learners.items()})
         for role,learn in learners.items(): note_faults(learn, reports[role]["faults"])
-        if not quiet and (told := faults_text(reports)): print(told)
+        if tell and not quiet and (told := faults_text(reports)): print(told)
         write_json(out/"metrics.json", metrics_of(reports, recipe))
         return reports
     return on_first(judged)
