@@ -115,14 +115,14 @@ def find_run(
     path, # A run folder, or what `run_recipe`, `soccerkd demo` or `soccerkd distill` wrote
 )->Path: # A folder with a `config.json`
     "The run folder that `path` stands for"
-    path = Path(path)
-    if not path.is_dir(): raise SoccerKDError.of(path, "is not a run folder", "give the folder that `save_run` or `soccerkd demo` wrote")
+    path,remedy = Path(path),"give the folder that `save_run` or `soccerkd demo` wrote"
     students = [o/k for o in (path/"final", path) for k in ("student_kd", "student_alone", "student")]
     for o in (path, *students):
         if (o/"config.json").exists(): return o
-    folds = sorted(o.name for o in path.glob("fold*") if (o/"student_kd"/"config.json").exists())
-    if not folds: raise SoccerKDError.of(path, "is not a run folder", "give the folder that `save_run` or `soccerkd demo` wrote")
-    raise SoccerKDError.of(path, "has no student that was trained on all clips", f"give one of its folds, such as {path/folds[0]}, or run soccerkd distill again")
+    folds = sorted(o for o in path.glob("fold*") if (o/"student_kd"/"config.json").exists())
+    if not folds: raise SoccerKDError.of(path, "is not a run folder", remedy)
+    remedy = f"give one of its folds, such as {folds[0]}, or run soccerkd distill again"
+    raise SoccerKDError.of(path, "has no student that was trained on all clips", remedy)
 
 # %% ../nbs/00_core.ipynb #6dbdc53c
 def file_sha256(

@@ -76,7 +76,7 @@ def split(
 @command
 def demo(
     out:str="runs/demo", # Folder for clips, networks and report
-    per_class:int=150, # Clips of each class
+    per_class:int=170, # Clips of each class
     seed:int=0, # For clips, weights and batches
     full:bool=False, # TAM-ResNet-50 at 112 pixels: wants a GPU
     epochs:int=None, # Passes of each student; the teacher gets its share more
@@ -122,15 +122,20 @@ def distill(
 ):
     "Teacher, student alone and student with teacher on your clips, with whole groups held out"
     given = {k:v for k,v in dict(alpha=alpha, temperature=temperature, size=size, bs=bs, seed=seed).items() if v is not None}
-    unused = dict(student=student!="tam_resnet18", student_weights=student_weights, lr=lr!=2e-3, n_frames=n_frames!=8, hold_out=hold_out, folds=folds!=5, frozen=frozen, no_final=no_final)
+    unused = dict(student=student!="tam_resnet18", student_weights=student_weights, lr=lr!=2e-3, n_frames=n_frames!=8,
+        hold_out=hold_out, folds=folds!=5, frozen=frozen, no_final=no_final)
     if variant!="ours": return _faithful([k for k,v in unused.items() if v], path, out, variant, teacher, teacher_weights, teacher_epochs, epochs, names(labels), names(groups), device, given, json)
     from soccerkd.deploy.compare import best_of, compare_on, counts_table, find_clips, told_best
     from soccerkd.evaluate.recipe import Recipe, faults_text
-    clips,data = find_clips(path, names(labels), names(groups)),{k:given.pop(k, v) for k,v in (("size", 112), ("bs", 8))}
+    clips = find_clips(path, names(labels), names(groups))
+    data = dict(size=given.pop("size", 112), bs=given.pop("bs", 8), n_frames=n_frames, device=device)
     recipe = Recipe(teacher or "tam_mobilenet_v2", student, teacher_epochs or epochs, epochs, lr, teacher_weights=teacher_weights, student_weights=student_weights, **given)
     held = [names(o) for o in hold_out.split("/")] if hold_out else folds
-    reports = compare_on(clips, recipe, out, held, (frozen, frozen_weights) if frozen else None, final=not no_final, n_frames=n_frames, device=device, **data)
-    if json: return dict(**{k:dict(right=int(r.right.sum()), **r) for k,r in reports.items()}, best=best_of(reports), final=None if no_final else os.path.join(out, "final", "student"))
+    control = (frozen, frozen_weights) if frozen else None
+    reports = compare_on(clips, recipe, out, held, control, final=not no_final, **data)
+    last = None if no_final else os.path.join(out, "final", "student")
+    scores = {k:dict(right=int(r.right.sum()), **r) for k,r in reports.items()}
+    if json: return dict(**scores, best=best_of(reports), final=last)
     if int(os.environ.get("RANK", 0)): return # Of several processes the first one speaks
     told = faults_text(reports)
     print(counts_table(reports).to_string(), *([told] if told else []), told_best(reports, out), sep="\n\n")

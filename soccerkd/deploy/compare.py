@@ -127,7 +127,8 @@ def compare_on(
         dls = ClipDataLoaders.from_clips(tr, te, seed=recipe.seed, vocab=vocab, **data)
         judged += dls.valid_ds.items
         if frozen: found.setdefault("frozen", []).append(_one(dls, on_first(frozen_control, dls, *frozen)))
-        for role,r in run_recipe(dls, recipe, out/f"fold{i}", split="valid", quiet=quiet).items(): found.setdefault(role, []).append((r.logits, r.labels, r.ids))
+        each = run_recipe(dls, recipe, out/f"fold{i}", split="valid", quiet=quiet, tell=False) # All folds together say more
+        for role,r in each.items(): found.setdefault(role, []).append((r.logits, r.labels, r.ids))
     reports = {k:_joined(found[k], vocab) for k in controls if k in found}
     with_faults(reports, on_first(_loss_faults, out, len(split)))
     counts = {k:dict(right=int(r.right.sum()), n=r["n"], vocab=vocab, confusion=r["confusion"], faults=r["faults"],
@@ -207,7 +208,8 @@ def told_best(
     out, # Its folder
 )->str:
     "The best network of the run, and where the student lies, to print under the table"
-    best,student = best_of(reports, ("student_kd", "student_alone", "teacher", "frozen")),best_of(reports, ("student_kd", "student_alone"))
+    best = best_of(reports, ("student_kd", "student_alone", "teacher", "frozen"))
+    student = best_of(reports, ("student_kd", "student_alone"))
     def score(k): return f"{controls[k]}, {int(reports[k].right.sum())} of {reports[k]['n']} right"
     text = f"best network: {score(best)}"+(f"; best student: {score(student)}" if best!=student else "")
     folder = Path(out)/"final"/"student"

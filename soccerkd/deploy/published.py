@@ -56,7 +56,8 @@ def published_faults(
     "What went wrong, by the clips that the networks call by their right name"
     most,n = int(pd.Series(labels).value_counts().iloc[0]),len(labels)
     right = {k:round(found[k]["clip_mean_prob"]*n) for k in ("teacher", "student")}
-    return [f"{k} went wrong: {v} of {n} clips right, no better than the commonest class ({most})" for k,v in right.items() if v<=most]
+    told = f"of {n} clips right, no better than the commonest class ({most})"
+    return [f"{k} went wrong: {v} {told}" for k,v in right.items() if v<=most]
 
 # %% ../../nbs/06_deploy/02a_published.ipynb #cdf6e579
 def faithful_table(
@@ -74,6 +75,6 @@ def faithful_table(
         pc = lambda v: "" if pd.isna(v) else f"{v:.1%}"
         rows.append(dict(network=r["model"], frames=pc(r["frame_accuracy"]), clips_half_rule=pc(r["clip_accuracy"]), interval=r["interval"], source=r["source"]))
     res = pd.DataFrame(rows).fillna("").set_index("network")
-    published = "published: SoccerDB1, the epoch chosen on the clips that were tested; other clips, so not to be compared with yours"
-    res.attrs["note"] = "\n".join([*published_faults(found, labels), published])
+    told = ["published: SoccerDB1, the epoch chosen on the clips that were tested; other clips, so not to be compared with yours"]
+    res.attrs["note"] = "\n".join([*published_faults(found, labels), *told])
     return res

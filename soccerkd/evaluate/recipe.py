@@ -5,7 +5,7 @@
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #b96a8c82
 from __future__ import annotations
 import json, time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 import pandas as pd
@@ -87,7 +87,8 @@ def settings_of(
 )->dict:
     "What has to be the same for a finished network to be used again"
     r = asdict(settled(recipe, dls))
-    keys = {"seed", "lr", "precision", "options", "steady"}|({"teacher", "teacher_epochs", "teacher_weights"} if role!="student_alone" else set())
+    keys = {"seed", "lr", "precision", "options", "steady"}
+    if role!="student_alone": keys |= {"teacher", "teacher_epochs", "teacher_weights"}
     if role!="teacher": keys |= {"student", "student_epochs", "student_weights", "labelled"}
     if role=="student_kd": keys |= {"alpha", "temperature"}
     many = {"processes":n} if (n := process_number()[1])>1 else {} # Each has its batch
@@ -113,10 +114,12 @@ def train_role(
     state = Checkpoint(path/"checkpoint.pt", json.dumps(_plain(want), sort_keys=True))
     with learn.together(), learn.no_bar() if quiet else nullcontext(), learn.no_logging() if quiet else nullcontext():
         done_before = f", {state.epochs_done} of them done before" if state.epochs_done else ""
-        if not quiet and not process_number()[0]: print(f"{roles[role]}: {learn.model.config['name']}, {epochs} epochs{done_before}")
+        told = f"{roles[role]}: {learn.model.config['name']}, {epochs} epochs{done_before}"
+        if not quiet and not process_number()[0]: print(told)
         fit = learn.fit_steady if recipe.steady else learn.fit_one_cycle
         watch = [] if recipe.steady else [LossWatch()] # The steady fit has its own
-        fit(epochs, recipe.lr, cbs=[state, *watch, *(cbs or [])], start_epoch=state.epochs_done)
+        with _named(roles[role]):
+            fit(epochs, recipe.lr, cbs=[state, *watch, *(cbs or [])], start_epoch=state.epochs_done)
     def done():
         save_run(learn, path, settings=want, seed=recipe.seed, seconds=round(time.time()-start, 1))
         state.path.unlink(missing_ok=True)
@@ -125,6 +128,12 @@ def train_role(
     return learn
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #f119dd03
+@contextmanager
+def _named(name):
+    "Errors of the block say which network they are about"
+    try: yield
+    except SoccerKDError as e: raise SoccerKDError(f"{name}: {e}") from None
+
 def _plain(o):
     "`o` as it is after a round through JSON"
     if isinstance(o, dict): return {str(k):_plain(v) for k,v in o.items()}
@@ -132,18 +141,21 @@ def _plain(o):
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #6eb8427c
 def score_faults(
-    reports:dict[str,Report], # By role, on the same clips
+    reports:dict[str,Report], # By role, on the same clips; `frozen` is the control on frozen features
 )->dict[str,list[str]]: # By role; empty lists where nothing is wrong
     "What the scores say against the networks"
     res = {k:[] for k in reports}
     right = {k:int(r.right.sum()) for k,r in reports.items()}
-    for k,r in reports.items():
-        most = round(r["majority"]*r["n"])
-        if right[k]<=most: res[k].append(f"{right[k]} of {r['n']} clips right, no better than the commonest class ({most})")
-    if {"student_alone", "student_kd"}<=set(right) and right["student_kd"]<=right["student_alone"]:
-        res["student_kd"].append(f"{right['student_kd']} of {reports['student_kd']['n']} clips right, no better than its control, the student alone ({right['student_alone']})")
-    if {"teacher", "student_alone"}<=set(right) and right["teacher"]<=right["student_alone"]:
-        res["teacher"].append(f"{right['teacher']} of {reports['teacher']['n']} clips right, no better than the student alone ({right['student_alone']}): it has little to teach")
+    def against(k, other, name, told=""):
+        "Note that `k` is no better than `other`, if both are there"
+        if not {k, other}<=set(right) or right[k]>right[other]: return
+        res[k].append(f"{right[k]} of {reports[k]['n']} clips right, no better than {name} ({right[other]}){told}")
+    first = next(iter(reports.values()))
+    right["commonest"] = round(first["majority"]*first["n"])
+    for k in reports: against(k, "commonest", "the commonest class")
+    against("student_kd", "student_alone", "its control, the student alone")
+    against("teacher", "student_alone", "the student alone", ": it has little to teach")
+    for k in roles: against(k, "frozen", "a straight line through frozen features")
     return res
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #099870ff
@@ -160,7 +172,8 @@ def faults_text(
     reports:dict[str,Report], # With `faults`
 )->str: # A line each; empty if nothing is wrong
     "What went wrong, to print under a table"
-    return "\n".join(f"{roles.get(k, k)} went wrong: {o}" for k,r in reports.items() for o in r.get("faults", []))
+    names = {**roles, "frozen":"frozen features"}
+    return "\n".join(f"{names.get(k, k)} went wrong: {o}" for k,r in reports.items() for o in r.get("faults", []))
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #bdc350ed
 def judge(
@@ -206,7 +219,8 @@ def look_number(
 )->int: # Looks at these clips in this folder, this one included
     "How often the test clips decide, or the error that they did so before"
     file,clips = Path(out)/"looks.json",split_hash(dls.table[dls.table.split=="test"])
-    book,plan = read_json(file) if file.exists() else {},_plain(dict(recipe=asdict(settled(recipe, dls)), data=dls.config))
+    book = read_json(file) if file.exists() else {}
+    plan = _plain(dict(recipe=asdict(settled(recipe, dls)), data=dls.config))
     plans = book.get(clips, [])
     if plan in plans: return len(plans)
     if plans and not again:
@@ -223,6 +237,7 @@ def run_recipe(
     split:str="test", # Set that decides: `test`, looked at once, or `valid` where there is no other
     quiet:bool=False, # No progress bars and no tables
     again:bool=False, # Allow a further look at the test set, with another recipe in the same folder
+    tell:bool=True, # Print what went wrong
 )->dict[str,Report]: # `teacher`, `student_alone`, `student_kd`
     "Train teacher, student alone and student with teacher; evaluate each once"
     out,learners,recipe = Path(out),{},settled(recipe, dls)
@@ -233,7 +248,7 @@ def run_recipe(
         reports = {role:judge(learn, out/role, split, before) for role,learn in learners.items()}
         with_faults(reports, {role:loss_faults_of(learn) for role,learn in learners.items()})
         for role,learn in learners.items(): note_faults(learn, reports[role]["faults"])
-        if not quiet and (told := faults_text(reports)): print(told)
+        if tell and not quiet and (told := faults_text(reports)): print(told)
         write_json(out/"metrics.json", metrics_of(reports, recipe))
         return reports
     return on_first(judged)
