@@ -5,15 +5,16 @@
 # %% ../../nbs/06_deploy/07_events.ipynb #d7220030
 from __future__ import annotations
 import html, json
+from bisect import bisect, insort
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..core import SoccerKDError, atomic_path, read_json, write_json
+from ..core import SoccerKDError, atomic_path, read_json, refuse_pointer, write_json
 
 # %% auto #0
-__all__ = ['smooth_windows', 'Events', 'find_events', 'over_thresholds', 'read_events', 'events_html']
+__all__ = ['smooth_windows', 'Events', 'find_events', 'over_thresholds', 'event_notes', 'read_events', 'events_html']
 
 # %% ../../nbs/06_deploy/07_events.ipynb #ede24a44
 def smooth_windows(
@@ -24,7 +25,8 @@ def smooth_windows(
 )->tuple[np.ndarray,np.ndarray]: # Edges [M+1] in seconds, rising, and probabilities [M,K] between them; nan where no window lies
     "Overlapping windows as one line over time"
     probs = np.asarray(probs, np.float64)
-    edges,at = np.unique(np.stack([starts, ends]).astype(np.float64), return_inverse=True)
+    ends_at = np.stack([starts, ends]).astype(np.float64).round(6) # 3*.2+.2 is not 4*.2: such a hole is none
+    edges,at = np.unique(ends_at, return_inverse=True)
     at,rows = at.reshape(2, -1),np.concatenate([probs, np.ones((len(probs), 1))], 1)
     total = np.zeros((len(edges), rows.shape[1]))
     np.add.at(total, at[0], rows)
@@ -98,7 +100,40 @@ def _runs(edges, mean, need, gap):
         if best[a]<0: continue
         if runs and runs[-1][2]==best[a] and edges[a]-edges[runs[-1][1]]<=gap: runs[-1][1] = b
         else: runs.append([a, b, best[a]])
-    return runs
+    return runs,best
+
+# %% ../../nbs/06_deploy/07_events.ipynb #58cc9a4b
+_dip = .05 # What the probability has to fall by between two peaks, so that noise on a plateau is none
+
+def _tops(p, mids, apart):
+    "Steps with a peak: each the highest for `apart` seconds before and after, with a dip between any two"
+    rising,falling = np.diff(p, prepend=-1)>0,np.diff(p, append=-1)<=0
+    found = []
+    for i in sorted(np.flatnonzero(rising & falling).tolist(), key=lambda i: -p[i]):
+        k = bisect(found, i)
+        near = [j for j in found[max(k-1, 0):k+1]
+            if abs(mids[i]-mids[j])<apart-1e-9 or p[min(i, j):max(i, j)].min()>p[i]-_dip]
+        if not near: insort(found, i)
+    return found
+
+def _cut(edges, p, won, a, b, apart):
+    "A run as parts with a peak each, cut where the probability between two peaks is lowest"
+    p = np.where(won[a:b], p[a:b], 0) # Where another class wins there is no peak
+    tops = _tops(p, (edges[a:b]+edges[a+1:b+1])/2, apart)
+    cuts = []
+    for i,j in zip(tops, tops[1:]):
+        low = np.flatnonzero(p[i:j]==p[i:j].min())
+        cuts.append(a+i+int(low[len(low)//2]))
+    for a,b in zip([a, *cuts], [*cuts, b]):
+        inside = a+np.flatnonzero(won[a:b])
+        yield int(inside[0]),int(inside[-1])+1
+
+def _parts(edges, mean, need, gap, peaks):
+    "First step, one past the last step, and class of each event"
+    runs,best = _runs(edges, mean, need, gap)
+    if not peaks: return runs
+    return [(i, j, k) for a,b,k in runs for i,j in _cut(edges, mean[:,k], best==k, a, b, peaks)]
+
 
 # %% ../../nbs/06_deploy/07_events.ipynb #b98c3e99
 def _row(edges, mean, a, b, k):
@@ -135,19 +170,22 @@ def find_events(
     none:str="none", # A class that makes no events
     players=None, # [N] names, if each window follows one player: each gets events of their own
     video=None, # Path of the video, kept for the timeline and the film
+    peaks:float=0., # Each peak of a class that is the highest for so many seconds around is an event; 0 for one event a run
 )->Events: # Sorted by start
     "Events from the probabilities of windows, which may overlap and come in any order"
     vocab = list(vocab)
     probs,starts,ends = _check_windows(probs, starts, ends, vocab)
     need = _needed(threshold, vocab, none)
     who = np.array([""]*len(probs) if players is None else [str(o) for o in players], dtype=object)
+    for k,v in dict(smooth=smooth, gap=gap, min_length=min_length, peaks=peaks).items():
+        if not 0<=v<np.inf: raise SoccerKDError.of(f"{k}={v}", "is no time", "give seconds from 0 on")
     rows = []
     for p in dict.fromkeys(who):
         line = smooth_windows(*(o[who==p] for o in (probs, starts, ends)), smooth)
-        found = [dict(_row(*line, a, b, k), label=vocab[k], player=p) for a,b,k in _runs(*line, need, gap)]
+        found = [dict(_row(*line, *o), label=vocab[o[2]], player=p) for o in _parts(*line, need, gap, peaks)]
         rows += [o for o in found if o["end"]-o["start"]>=min_length-1e-9]
     windows = pd.DataFrame(dict(start=starts, end=ends, **({} if players is None else dict(player=who.astype(str))), **{k:probs[:,i] for i,k in enumerate(vocab)}))
-    settings = dict(threshold=threshold, smooth=smooth, gap=gap, min_length=min_length, none=none)
+    settings = dict(threshold=threshold, smooth=smooth, gap=gap, min_length=min_length, none=none, peaks=peaks)
     return _events(rows, () if players is None else ("player",), video=None if video is None else str(video), vocab=vocab, windows=windows, settings=settings)
 
 # %% ../../nbs/06_deploy/07_events.ipynb #9acd973b
@@ -155,9 +193,17 @@ def find_events(
 @delegates(find_events, but=["players", "video"])
 def again(self:Events, **kwargs)->Events:
     "The events of the same windows with some settings changed"
-    w = self.windows
-    if w is None: raise SoccerKDError.of("these events", "came without their windows", "find them anew, or read them from the .json")
-    return find_events(w[self.vocab], w["start"], w["end"], self.vocab, players=w["player"] if "player" in w else None, video=self.video, **{**self.settings, **kwargs})
+    if self.windows is None: raise SoccerKDError.of("these events", "came without their windows", "find them anew, or read them from the .json")
+    res = _with(self, **kwargs)
+    if "notes" in self.attrs:
+        stale = event_notes(_with(self))
+        res.attrs.update(self.attrs, notes=[o for o in self.attrs["notes"] if o not in stale]+event_notes(res))
+    return res
+
+def _with(ev, **kwargs):
+    "Events of the same windows, with nothing but the events"
+    w,players = ev.windows,ev.windows["player"] if "player" in ev.windows else None
+    return find_events(w[ev.vocab], w["start"], w["end"], ev.vocab, players=players, video=ev.video, **{**ev.settings, **kwargs})
 
 # %% ../../nbs/06_deploy/07_events.ipynb #9f1d1564
 @patch(as_prop=True)
@@ -181,6 +227,70 @@ def over_thresholds(
         rows[t] = {**{o:int(n.get(o, 0)) for o in ev.vocab if o!=ev.settings["none"]}, "all":len(ev), "a minute":round(len(ev)/max(minutes, 1e-9), 2),
             "share of time":round(float((ev["end"]-ev["start"]).sum()/60/max(minutes, 1e-9)), 3)}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("threshold")
+
+# %% ../../nbs/06_deploy/07_events.ipynb #bb3b9181
+def _best_moment(ev, who):
+    "The highest mean probability of each class over the windows of one player, or of all"
+    w,s = ev.windows if who is None else ev.windows[ev.windows["player"]==who],ev.settings
+    edges,mean = smooth_windows(w[ev.vocab], w["start"], w["end"], s.get("smooth", 0.))
+    for k,label in enumerate(ev.vocab):
+        if label==s.get("none") or np.isnan(mean[:,k]).all(): continue
+        i,player = int(np.nanargmax(mean[:,k])),{} if who is None else dict(player=who)
+        at = _row(edges, mean, 0, len(mean), k)["peak"]
+        winner = int(np.argmax(mean[i]))
+        yield dict(label=label, score=mean[i,k], peak=at, winner=ev.vocab[winner], winner_score=mean[i,winner], **player)
+
+@patch
+def nearest(self:Events)->pd.DataFrame: # Columns `label`, `score`, `peak`, `winner`, `winner_score`, `threshold`, and `player` if some are followed
+    "The moment at which each class was most probable, the nearest to an event first"
+    if self.windows is None: raise SoccerKDError.of("these events", "came without their windows", "find them anew, or read them from the .json")
+    players = self.windows["player"].unique() if "player" in self.windows else [None]
+    rows = pd.DataFrame([o for who in players for o in _best_moment(self, who)])
+    if not len(rows): return rows
+    rows["threshold"] = _needed(self.settings["threshold"], self.vocab, None)[[self.vocab.index(o) for o in rows["label"]]]
+    order = (rows["score"]-rows["threshold"]).sort_values(ascending=False, kind="stable").index
+    return rows.loc[order].drop_duplicates("label").reset_index(drop=True)
+
+
+# %% ../../nbs/06_deploy/07_events.ipynb #c1bba223
+def _none_note(ev, name):
+    "What came nearest, if there is no event"
+    best = ev.nearest()
+    if len(ev) or not len(best): return []
+    r = best.iloc[0]
+    near = f"{name}: no event; nearest came {r['label']} at {_clock(r['peak'])} with {r['score']:.2f}"
+    if r["score"]<r["threshold"]: return [f"{near}, and the threshold is {r['threshold']:g}"]
+    if r["winner"]!=r["label"]: return [f"{near}, where {r['winner']} had {r['winner_score']:.2f}"]
+    return [f"{near}, but shorter than min_length={ev.settings['min_length']:g}"]
+
+def _long_note(ev, name):
+    "An event that fills more than half of what was seen, if it is longer than two windows"
+    if not len(ev): return []
+    r = ev.loc[(ev["end"]-ev["start"]).idxmax()]
+    w = ev.windows if "player" not in ev else ev.windows[ev.windows["player"]==r["player"]]
+    edges,mean = smooth_windows(w[ev.vocab], w["start"], w["end"])
+    seen,secs = float(np.diff(edges)[~np.isnan(mean[:,0])].sum()),r["end"]-r["start"]
+    if secs<=max(seen/2, 2*(w["end"]-w["start"]).max()): return []
+    who = f" of {r['player']}" if "player" in ev else ""
+    return [f"{name}: one event, {r['label']}{who} from {_clock(r['start'])} to {_clock(r['end'])}, fills {secs/seen:.0%} of what was seen; "
+        "if it is several in a row, peaks tells them apart"]
+
+def _short_note(ev, name):
+    "What `min_length` dropped"
+    least = ev.settings.get("min_length", 0.)
+    n = len(_with(ev, min_length=0.))-len(_with(ev)) if least else 0
+    return [f"{name}: {n} event{'s'*(n>1)} shorter than min_length={least:g} {'are' if n>1 else 'is'} left out"] if n else []
+
+
+# %% ../../nbs/06_deploy/07_events.ipynb #848a6a2c
+def event_notes(
+    events:Events, # With their windows
+)->list[str]: # Sentences; none if there is nothing to say
+    "What a table of events does not show by itself"
+    if events.windows is None or not len(events.windows): return []
+    name = events.video or "the video"
+    return [o for f in (_none_note, _long_note, _short_note) for o in f(events, name)]
+
 
 # %% ../../nbs/06_deploy/07_events.ipynb #03a0cc23
 def _short(a):
@@ -209,7 +319,8 @@ def save(self:Events,
         with atomic_path(path) as tmp: self.to_csv(tmp, index=False)
     elif path.suffix.lower()==".json":
         rows = self.to_dict("records")
-        write_json(path, dict(format="soccerkd events", version=1, video=self.video, vocab=self.vocab, settings=self.settings, columns=list(self.columns),
+        head = dict(format="soccerkd events", version=1, video=self.video, vocab=self.vocab, settings=self.settings)
+        write_json(path, dict(**head, notes=self.attrs.get("notes", []), columns=list(self.columns),
             events=rows, windows=_windows_out(self.windows, self.vocab)))
     else: raise SoccerKDError.of(path, "has no known ending", "save as .csv or .json")
     return path
@@ -228,6 +339,7 @@ def _table_in(path, rows):
 
 # %% ../../nbs/06_deploy/07_events.ipynb #89056bd3
 def _csv_in(path):
+    refuse_pointer(path)
     try: return _table_in(path, pd.read_csv(path, dtype="str", keep_default_na=False))
     except FileNotFoundError: raise SoccerKDError.of(path, "does not exist", "check the path") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as e:
@@ -239,7 +351,9 @@ def _own_in(path, d):
     if d.get("version")!=1: raise SoccerKDError.of(path, f"is of version {d.get('version')}", "update soccerkd to read it")
     try:
         ev = _table_in(path, pd.DataFrame(d["events"], columns=d["columns"]))
-        return Events(ev, video=d["video"], vocab=d["vocab"], settings=d["settings"], windows=_windows_in(d["windows"], d["vocab"]))
+        ev = Events(ev, video=d["video"], vocab=d["vocab"], settings=d["settings"], windows=_windows_in(d["windows"], d["vocab"]))
+        ev.attrs["notes"] = list(d.get("notes", []))
+        return ev
     except (KeyError, TypeError) as e: raise SoccerKDError.of(path, f"is not complete ({e})", "save it again") from None
 
 # %% ../../nbs/06_deploy/07_events.ipynb #a957a0cf

@@ -379,7 +379,9 @@ class FrameReader(VideoReader):
         super().__init__(path, [o/fps for o in numbers], fps, shown_size(*self._native[::-1], resize), **kw)
     def _picture(self, file):
         try: return Image.open(file)
-        except OSError: raise SoccerKDError.of(file, "is not a picture", "take it out or write it again") from None
+        except OSError:
+            refuse_pointer(file)
+            raise SoccerKDError.of(file, "is not a picture", "take it out or write it again") from None
 
 # %% ../../nbs/01_video/05_backends.ipynb #aa58161e
 @patch
