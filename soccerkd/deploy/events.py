@@ -5,7 +5,6 @@
 # %% ../../nbs/06_deploy/07_events.ipynb #d7220030
 from __future__ import annotations
 import html, json
-from bisect import bisect, insort
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -105,25 +104,34 @@ def _runs(edges, mean, need, gap):
 # %% ../../nbs/06_deploy/07_events.ipynb #58cc9a4b
 _dip = .05 # What the probability has to fall by between two peaks, so that noise on a plateau is none
 
+def _valley(p, i, j):
+    "The lowest step between two peaks, on the side of the lower one"
+    over = np.flatnonzero(p[i+1:j]>min(p[i], p[j]))
+    if p[i]<=p[j]: a,b = i+1,i+1+over[0] if len(over) else j
+    else: a,b = i+2+over[-1] if len(over) else i+1,j
+    low = np.flatnonzero(p[a:b]==p[a:b].min())
+    return a+int(low[len(low)//2])
+
 def _tops(p, mids, apart):
-    "Steps with a peak: each the highest for `apart` seconds before and after, with a dip between any two"
-    rising,falling = np.diff(p, prepend=-1)>0,np.diff(p, append=-1)<=0
+    "Steps with a peak: the highest for `apart` seconds before and after, with a dip between any two"
     found = []
-    for i in sorted(np.flatnonzero(rising & falling).tolist(), key=lambda i: -p[i]):
-        k = bisect(found, i)
-        near = [j for j in found[max(k-1, 0):k+1]
-            if abs(mids[i]-mids[j])<apart-1e-9 or p[min(i, j):max(i, j)].min()>p[i]-_dip]
-        if not near: insort(found, i)
+    for i in np.flatnonzero((np.diff(p, prepend=-1)>0) & (np.diff(p, append=-1)<=0)).tolist():
+        a,b = np.searchsorted(mids, [mids[i]-apart+1e-9, mids[i]+apart-1e-9])
+        if p[i]>0 and p[i]==p[a:b].max() and (not found or found[-1]<a): found.append(i)
+    k = 0
+    while k+1<len(found):
+        i,j = found[k:k+2]
+        if p[_valley(p, i, j)]<=min(p[i], p[j])-_dip: k += 1
+        else: found.pop(k if p[i]<p[j] else k+1); k = max(k-1, 0)
     return found
 
+
+# %% ../../nbs/06_deploy/07_events.ipynb #a84de051
 def _cut(edges, p, won, a, b, apart):
     "A run as parts with a peak each, cut where the probability between two peaks is lowest"
     p = np.where(won[a:b], p[a:b], 0) # Where another class wins there is no peak
     tops = _tops(p, (edges[a:b]+edges[a+1:b+1])/2, apart)
-    cuts = []
-    for i,j in zip(tops, tops[1:]):
-        low = np.flatnonzero(p[i:j]==p[i:j].min())
-        cuts.append(a+i+int(low[len(low)//2]))
+    cuts = [a+_valley(p, i, j) for i,j in zip(tops, tops[1:])]
     for a,b in zip([a, *cuts], [*cuts, b]):
         inside = a+np.flatnonzero(won[a:b])
         yield int(inside[0]),int(inside[-1])+1
@@ -133,7 +141,6 @@ def _parts(edges, mean, need, gap, peaks):
     runs,best = _runs(edges, mean, need, gap)
     if not peaks: return runs
     return [(i, j, k) for a,b,k in runs for i,j in _cut(edges, mean[:,k], best==k, a, b, peaks)]
-
 
 # %% ../../nbs/06_deploy/07_events.ipynb #b98c3e99
 def _row(edges, mean, a, b, k):
@@ -195,9 +202,7 @@ def again(self:Events, **kwargs)->Events:
     "The events of the same windows with some settings changed"
     if self.windows is None: raise SoccerKDError.of("these events", "came without their windows", "find them anew, or read them from the .json")
     res = _with(self, **kwargs)
-    if "notes" in self.attrs:
-        stale = event_notes(_with(self))
-        res.attrs.update(self.attrs, notes=[o for o in self.attrs["notes"] if o not in stale]+event_notes(res))
+    res.attrs.update(self.attrs) # What was noted about the film and the network stays true
     return res
 
 def _with(ev, **kwargs):
@@ -253,6 +258,11 @@ def nearest(self:Events)->pd.DataFrame: # Columns `label`, `score`, `peak`, `win
 
 
 # %% ../../nbs/06_deploy/07_events.ipynb #c1bba223
+def _clock(t, digits=1):
+    "Seconds as minutes and seconds"
+    t = round(float(t), digits)
+    return f"{int(t//60)}:{t%60:0{3+digits if digits else 2}.{digits}f}"
+
 def _none_note(ev, name):
     "What came nearest, if there is no event"
     best = ev.nearest()
@@ -261,7 +271,7 @@ def _none_note(ev, name):
     near = f"{name}: no event; nearest came {r['label']} at {_clock(r['peak'])} with {r['score']:.2f}"
     if r["score"]<r["threshold"]: return [f"{near}, and the threshold is {r['threshold']:g}"]
     if r["winner"]!=r["label"]: return [f"{near}, where {r['winner']} had {r['winner_score']:.2f}"]
-    return [f"{near}, but shorter than min_length={ev.settings['min_length']:g}"]
+    return [f"{near}, but shorter than min_length={least:g}"] if (least := ev.settings.get("min_length")) else []
 
 def _long_note(ev, name):
     "An event that fills more than half of what was seen, if it is longer than two windows"
@@ -272,7 +282,7 @@ def _long_note(ev, name):
     seen,secs = float(np.diff(edges)[~np.isnan(mean[:,0])].sum()),r["end"]-r["start"]
     if secs<=max(seen/2, 2*(w["end"]-w["start"]).max()): return []
     who = f" of {r['player']}" if "player" in ev else ""
-    return [f"{name}: one event, {r['label']}{who} from {_clock(r['start'])} to {_clock(r['end'])}, fills {secs/seen:.0%} of what was seen; "
+    return [f"{name}: one event, {r['label']}{who} from {_clock(r['start'])} to {_clock(r['end'])}, fills {100*secs/seen:.0f} % of what was seen; "
         "if it is several in a row, peaks tells them apart"]
 
 def _short_note(ev, name):
@@ -290,6 +300,11 @@ def event_notes(
     if events.windows is None or not len(events.windows): return []
     name = events.video or "the video"
     return [o for f in (_none_note, _long_note, _short_note) for o in f(events, name)]
+
+@patch(as_prop=True)
+def remarks(self:Events)->list[str]: # Sentences
+    "All that there is to say: about the film, the events and the network"
+    return [*self.attrs.get("notes", []), *event_notes(self), *self.attrs.get("network", [])]
 
 
 # %% ../../nbs/06_deploy/07_events.ipynb #03a0cc23
@@ -320,8 +335,8 @@ def save(self:Events,
     elif path.suffix.lower()==".json":
         rows = self.to_dict("records")
         head = dict(format="soccerkd events", version=1, video=self.video, vocab=self.vocab, settings=self.settings)
-        write_json(path, dict(**head, notes=self.attrs.get("notes", []), columns=list(self.columns),
-            events=rows, windows=_windows_out(self.windows, self.vocab)))
+        write_json(path, dict(**head, **{k:self.attrs.get(k, []) for k in ("notes", "network")},
+            columns=list(self.columns), events=rows, windows=_windows_out(self.windows, self.vocab)))
     else: raise SoccerKDError.of(path, "has no known ending", "save as .csv or .json")
     return path
 
@@ -352,7 +367,7 @@ def _own_in(path, d):
     try:
         ev = _table_in(path, pd.DataFrame(d["events"], columns=d["columns"]))
         ev = Events(ev, video=d["video"], vocab=d["vocab"], settings=d["settings"], windows=_windows_in(d["windows"], d["vocab"]))
-        ev.attrs["notes"] = list(d.get("notes", []))
+        ev.attrs.update({k:list(d.get(k, [])) for k in ("notes", "network")})
         return ev
     except (KeyError, TypeError) as e: raise SoccerKDError.of(path, f"is not complete ({e})", "save it again") from None
 
@@ -412,11 +427,6 @@ def _game(game, halves):
 # %% ../../nbs/06_deploy/07_events.ipynb #d2ce4ae5
 _five = ["start", "end", "label", "score", "peak"]
 
-def _clock(t, digits=1):
-    "Seconds as minutes and seconds"
-    t = round(float(t), digits)
-    return f"{int(t//60)}:{t%60:0{3+digits if digits else 2}.{digits}f}"
-
 def _about(ev):
     "What, where and how, in a line"
     s,name = ev.settings or {},Path(ev.video).name if ev.video else ""
@@ -434,7 +444,8 @@ def events_html(
     rows = ["".join(f"<td>{html.escape(str(o))}</td>" for o in [_clock(r["start"]), _clock(r["end"]), r["label"], f"{r['score']:.2f}", _clock(r["peak"]), *(r[o] for o in extra)])
         for _,r in events.head(most).iterrows()]
     more = f"<p>and {len(events)-most} more</p>" if len(events)>most else ""
-    return f"<table><caption>{html.escape(_about(events))}</caption><tr>{head}</tr>{''.join(f'<tr>{o}</tr>' for o in rows)}</table>{more}"
+    said = "".join(f"<p>{html.escape(o)}</p>" for o in events.remarks)
+    return f"<table><caption>{html.escape(_about(events))}</caption><tr>{head}</tr>{''.join(f'<tr>{o}</tr>' for o in rows)}</table>{more}{said}"
 
 # %% ../../nbs/06_deploy/07_events.ipynb #448dcbb9
 @patch
