@@ -8,8 +8,8 @@ __all__ = ['commands', 'command', 'names', 'scan', 'split', 'demo', 'distill', '
            'strict_json', 'run_command', 'main']
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #626657e2
-import json, math, os, sys
-from contextlib import nullcontext, redirect_stdout
+import json, math, os, sys, warnings
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from fastcore.script import anno_parser
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #b63aa7d8
@@ -358,9 +358,13 @@ def predict(
     model:str=None, # Run folder, its model.safetensors, or an ONNX file
     out:str=None, # Write the events here: .json or .csv, of several videos a folder; the answers so far are kept beside it
     length:float=None, # Seconds of a window; by default those of the clips trained on, or 2
-    hop:float=1., # Seconds from one window to the next
+    hop:float=None, # Seconds from one window to the next; half a window by default, and 1 at most
     threshold:float=.5, # What the mean probability of an event's class must reach
     smooth:float=0., # Seconds of a moving mean over time
+    gap:float=1., # Join what is at most so many seconds apart, if it is of one class
+    min_length:float=0., # Seconds an event must last
+    peaks:float=0., # An event for each peak that is the highest for so many seconds around; 0 for one a run
+    none:str="none", # The class that makes no events
     bs:int=8, # Windows that the network answers for at once
     roi:str=None, # Only this part of the picture: x,y,w,h in pixels, or in parts of it
     boxes:str=None, # CSV of players' boxes: time,x,y,w,h and perhaps player; each player gets events
@@ -379,7 +383,8 @@ def predict(
     from soccerkd.core import SoccerKDError
     if model is None: raise SoccerKDError.of("--model", "is missing", "give a run folder such as runs/demo, its model.safetensors, or an ONNX file")
     videos = [video] if os.path.exists(video) else names(video) or [video] # A comma may be part of a name
-    how = dict(length=length, hop=hop, bs=bs, roi=roi and numbers(roi, "--roi"), start=start, end=end, resume=not afresh, threshold=threshold, smooth=smooth)
+    events = dict(threshold=threshold, smooth=smooth, gap=gap, min_length=min_length, peaks=peaks, none=none)
+    how = dict(length=length, hop=hop, bs=bs, roi=roi and numbers(roi, "--roi"), start=start, end=end, resume=not afresh, **events)
     _alone(videos, workers, device, film, soccernet, boxes)
     if soccernet:
         from soccerkd.deploy.events import _game
@@ -400,16 +405,17 @@ def _told_events(res, json):
     bad = getattr(res, "bad", {})
     found = dict(res) if hasattr(res, "bad") else {res.video:res}
     for k,ev in found.items():
-        for o in ev.attrs["notes"]: print(o, file=sys.stderr)
         if not json: print(ev.to_string(index=False) if len(ev) else f"{k}: no events", f"\n{len(ev)} events in {k}")
-    told = {k:dict(events=ev.to_dict("records"), notes=ev.attrs["notes"]) for k,ev in found.items()}|bad if json else None
-    if bad: raise _partly("; ".join(bad.values()), told)
+    for o in dict.fromkeys(o for ev in found.values() for o in ev.remarks): print(o, file=sys.stderr) # Of the network once
+    told = {k:dict(events=ev.to_dict("records"), notes=ev.remarks) for k,ev in found.items()}|bad if json else None
+    if bad: raise _partly(f"{len(bad)} of {len(bad)+len(found)} videos could not be watched, see above", told)
     return told
 
 def _told_table(table, json):
     "The same for what several workers did"
     told = table.to_dict("records") if json else None
     if not json: print(table.drop(columns="fault").to_string(index=False))
+    for o in table.attrs.get("network", []): print(o, file=sys.stderr)
     if len(bad := table.fault[table.fault!=""]): raise _partly("; ".join(bad), told)
     return told
 
@@ -474,6 +480,15 @@ def strict_json(
     if isinstance(o, float): return o if math.isfinite(o) else None
     return o if isinstance(o, (int, str, type(None))) else str(o)
 
+# %% ../../nbs/06_deploy/03_cli.ipynb #2c1e1c2f
+@contextmanager
+def _plain_output():
+    "In the block, no bars where nobody looks and no warnings about later versions of libraries"
+    from soccerkd.core import quiet_bars
+    with quiet_bars(), warnings.catch_warnings():
+        if not sys.warnoptions: warnings.simplefilter("ignore", FutureWarning)
+        yield
+
 # %% ../../nbs/06_deploy/03_cli.ipynb #342f196c
 def run_command(
     f, # A registered function
@@ -485,7 +500,7 @@ def run_command(
     args = vars(anno_parser(f, prog=prog).parse_args(argv))
     try:
         if several() and f is not distill: raise alone_only(f.__name__)
-        with redirect_stdout(sys.stderr) if args.get("json") else nullcontext():
+        with redirect_stdout(sys.stderr) if args.get("json") else nullcontext(), _plain_output():
             res = f(**{k:v for k,v in args.items() if k not in ("pdb", "xtra")})
     except KeyboardInterrupt:
         if told_first(): print("\nsoccerkd: interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)

@@ -4,7 +4,7 @@
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #ffd1ddc9
 from __future__ import annotations
-import ctypes, hashlib, json, os, time
+import ctypes, hashlib, json, os, sys, time
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 import numpy as np
@@ -368,7 +368,7 @@ def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
             except KeyboardInterrupt:
                 if not live: raise
                 log.add([], done=True, lost=[], notes=[*stream.notes, f"{name}: stopped after {stream.seen:.2f} s"])
-        return _made(log, facts, name, out, boxes is not None, speed, find, _gap_notes(name, stream.length, stream.hop))
+        return _made(log, facts, name, out, boxes is not None, speed, find, _gap_notes(name, how["length"], how["hop"]))
 
 def _table_id(boxes):
     text = pd.read_csv(boxes) if isinstance(boxes, (str, Path)) else pd.DataFrame(boxes)
@@ -434,7 +434,7 @@ def _many(paths, out, **kwargs):
         try: res[str(f)] = _one(f, out=out and out/name, **kwargs)
         except Exception as e: # Whatever is wrong with one video, the others are done
             res.bad[str(f)] = str(e) if isinstance(e, SoccerKDError) else f"{f}: {type(e).__name__}: {e}"
-            print(res.bad[str(f)])
+            print(res.bad[str(f)], file=sys.stderr)
     return res
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #71b8f447
