@@ -272,11 +272,13 @@ def evaluate(
     "Scores of a trained network on labelled clips"
     from soccerkd.deploy.compare import find_clips
     from soccerkd.distill.runs import load_run
+    from soccerkd.evaluate.calibration import calibration_note
     from soccerkd.evaluate.report import evaluate as score
     learn = load_run(run, device=device)
     if calibrate: _calibrate(learn, find_clips(calibrate))
     dl = learn.dls.test_dl(find_clips(path), with_labels=True, num_workers=0)
     r = score(learn, dl, again=again)
+    if note := calibration_note(r["nll"], r.get("nll_calibrated", 0.), "on these clips"): print(f"{run}: {note}", file=sys.stderr)
     if report: _page(report, learn, r, dl)
     if json: return dict(r)
     print(r._repr_markdown_())

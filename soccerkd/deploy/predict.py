@@ -97,10 +97,10 @@ def _run_folder(path):
 
 def _run_facts(path):
     "What decoding needs to know of a run folder"
+    for name in ("model.safetensors", "split.csv"): refuse_pointer(path/name)
     config = read_json(path/"config.json")
     if not isinstance(config, dict) or not {"data", "weights_sha256"}<=set(config) or not isinstance(config["data"], dict):
         raise SoccerKDError.of(path/"config.json", "does not say how the network was trained", "give the folder that `save_run` wrote")
-    for name in ("model.safetensors", "split.csv"): refuse_pointer(path/name)
     table = pd.read_csv(path/"split.csv", keep_default_na=False) if (path/"split.csv").exists() else None
     facts = dict(recipe=clip_recipe(config["data"]), vocab=list(config["data"]["vocab"]), id=config["weights_sha256"])
     length = config.get("clip_seconds") or clip_length(table)
