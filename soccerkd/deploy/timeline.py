@@ -293,27 +293,36 @@ def _encoder(o, s, size, crf):
 class _Track:
     "A sound track on its way from one container to another"
     def __init__(self, s, o, begin):
-        self.s,self.begin = s,round(begin/s.time_base)
         rate = s.codec_context.sample_rate
-        rate,layout = rate if rate in (16000, 22050, 32000, 44100) else 48000,"mono" if s.codec_context.channels==1 else "stereo"
-        self.st = o.add_stream("aac", rate=rate, layout=layout)
+        self.rate = rate if rate in (16000, 22050, 32000, 44100) else 48000
+        self.layout = "mono" if s.codec_context.channels==1 else "stereo"
+        self.st = o.add_stream("aac", rate=self.rate, layout=self.layout)
         self.st.bit_rate = 96_000*self.st.codec_context.channels
-        self.graph = av.filter.Graph()
-        steps = [self.graph.add_abuffer(template=s, time_base=s.time_base), self.graph.add("aresample", "async=1:first_pts=0"),
-            self.graph.add("aformat", f"sample_rates={rate}:channel_layouts={layout}:sample_fmts=fltp"), self.graph.add("abuffersink")]
-        self.graph.link_nodes(*steps).configure()
+        self.s,self.begin,self.graph = s,round(begin/s.time_base),None
+    def _steps(self, f):
+        "What brings frames like `f` onto the clock and into the form of the encoder"
+        g = av.filter.Graph()
+        kind = dict(sample_rate=f.sample_rate, format=f.format.name, layout=f.layout.name, time_base=self.s.time_base)
+        form = f"sample_rates={self.rate}:channel_layouts={self.layout}:sample_fmts=fltp"
+        g.link_nodes(g.add_abuffer(**kind), g.add("aresample", "async=1:first_pts=0"), g.add("aformat", form), g.add("abuffersink")).configure()
+        return g
     def __call__(self, p):
         "Encoded packets for one that was read; None at the end"
         for f in decoded([p]) if p else [None]:
             if f is not None:
                 if f.pts is None: continue
                 f.pts -= self.begin
-                if f.pts+f.samples/f.sample_rate/f.time_base<=0: continue # Before the film begins
+                if f.pts*self.s.time_base+f.samples/f.sample_rate<=0: continue # Before the film begins
+                self.graph = self.graph or self._steps(f)
+            elif not self.graph: return
             self.graph.push(f)
-            while True:
-                try: yield from self.st.encode(self.graph.pull())
-                except (av.error.BlockingIOError, av.error.EOFError): break
+            yield from self._encoded()
         if not p: yield from self.st.encode(None)
+    def _encoded(self):
+        while True:
+            try: yield from self.st.encode(self.graph.pull())
+            except (av.error.BlockingIOError, av.error.EOFError): return
+
 
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #927454b2
 class _Sound:
