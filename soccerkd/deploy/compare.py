@@ -117,11 +117,14 @@ def compare_on(
     "Teacher, student alone and student with teacher, each clip judged by networks that never saw its group"
     join_machines(data.get("device"))
     vocab,out,found,judged = sorted({c.label for c in clips}),shared_folder(out),{},[]
+    bad = set() # Told in the first fold
     for i,(tr,te) in enumerate(held_out_folds(clips, folds, recipe.seed)):
+        tr,te = ([c for c in o if c.id not in bad] for o in (tr, te))
         if missing := set(vocab)-{c.label for c in tr}:
             raise SoccerKDError.of(f"fold {i}", f"leaves no {', '.join(sorted(missing))} to train on", "use fewer folds, or leave that class out with labels")
         dls = ClipDataLoaders.from_clips(tr, te, seed=recipe.seed, vocab=vocab, **data)
         judged += dls.valid_ds.items
+        bad |= set(dls.bad["id"])
         if frozen: found.setdefault("frozen", []).append(_one(dls, on_first(frozen_control, dls, *frozen)))
         for role,r in run_recipe(dls, recipe, out/f"fold{i}", split="valid", quiet=quiet).items(): found.setdefault(role, []).append((r.logits, r.labels, r.ids))
     reports = {k:_joined(found[k], vocab) for k in controls if k in found}
