@@ -13,8 +13,8 @@ from fastprogress import fastprogress
 from fastprogress.fastprogress import ConsoleProgressBar, progress_bar
 
 # %% auto #0
-__all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'disk_errors', 'atomic_path', 'write_json', 'read_json',
-           'refuse_pointer', 'file_sha256', 'watched', 'track', 'quiet_bars', 'process_number', 'repo_root',
+__all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'refuse_pointer', 'disk_errors', 'atomic_path',
+           'write_json', 'read_json', 'file_sha256', 'watched', 'track', 'quiet_bars', 'process_number', 'repo_root',
            'data_home', 'pick_device', 'cpu_has_bf16', 'pick_precision', 'versions', 'cpu_name', 'machine_info']
 
 # %% ../nbs/00_core.ipynb #745a5fc9
@@ -52,6 +52,23 @@ def seed_everything(
     import torch # Here and below not before it is needed: what runs without PyTorch imports this module too
     s = seed_for("global", seed)
     random.seed(s); np.random.seed(s); torch.manual_seed(s)
+
+# %% ../nbs/00_core.ipynb #11ba7ed4
+_pointers = {b"version https://git-lfs.github.com/spec/":"Git LFS", b"/annex/objects/":"git-annex"}
+_fetch = {"Git LFS":"git lfs pull", "git-annex":"git annex get ."}
+
+def refuse_pointer(
+    path, # A file that is about to be read, or that could not be read
+):
+    "Say so if a file is only a pointer of Git LFS or git-annex"
+    try:
+        with open(path, "rb") as f: head = f.read(64)
+    except OSError: return # Whoever opens it has a better sentence
+    for start,kind in _pointers.items():
+        if not head.startswith(start): continue
+        remedy = f"run `{_fetch[kind]}` where it was cloned, or download the file itself"
+        raise SoccerKDError.of(path, f"is a pointer of {kind}, not the file itself", remedy)
+
 
 # %% ../nbs/00_core.ipynb #c313ea5d
 _refusals = {getattr(errno, o) for o in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO", "EISDIR", "ENOTDIR", "EEXIST", "ENAMETOOLONG") if hasattr(errno, o)}
@@ -113,23 +130,6 @@ def read_json(
         refuse_pointer(path)
         raise SoccerKDError.of(path, f"is not JSON ({e})", "write it again") from None
 
-# %% ../nbs/00_core.ipynb #11ba7ed4
-_pointers = {b"version https://git-lfs.github.com/spec/":"Git LFS", b"/annex/objects/":"git-annex"}
-_fetch = {"Git LFS":"git lfs pull", "git-annex":"git annex get ."}
-
-def refuse_pointer(
-    path, # A file that is about to be read, or that could not be read
-):
-    "Say so if a file is only a pointer of Git LFS or git-annex"
-    try:
-        with open(path, "rb") as f: head = f.read(64)
-    except OSError: return # Whoever opens it has a better sentence
-    for start,kind in _pointers.items():
-        if not head.startswith(start): continue
-        remedy = f"run `{_fetch[kind]}` where it was cloned, or download the file itself"
-        raise SoccerKDError.of(path, f"is a pointer of {kind}, not the file itself", remedy)
-
-
 # %% ../nbs/00_core.ipynb #6dbdc53c
 def file_sha256(
     path, # Any file
@@ -150,7 +150,8 @@ def track(
     desc:str="", # What is being done
 ):
     "Go through `items` with a progress bar, where somebody looks; closed when the loop ends, is left or is interrupted"
-    if os.environ.get("IN_TEST") or int(os.environ.get("RANK", 0)) or not watched(): yield from items; return
+    silent = os.environ.get("IN_TEST") or int(os.environ.get("RANK", 0)) or not watched()
+    if silent: yield from items; return
     bar = progress_bar(items, total=total if total is not None else len(items) if hasattr(items, "__len__") else "noinfer")
     bar.comment = desc
     try: yield from bar
@@ -163,7 +164,8 @@ def quiet_bars():
     "In the block, no bars of fastai where nobody looks; the lines of its table stay"
     if watched(): yield; return
     was = fastprogress.NO_BAR
-    fastprogress.NO_BAR,fastprogress.print = True,lambda *args, **kwargs: None # What a bar prints beside its `WRITER_FN`
+    fastprogress.NO_BAR = True
+    fastprogress.print = lambda *args, **kwargs: None # What a bar prints beside its `WRITER_FN`
     try: yield
     finally:
         fastprogress.NO_BAR = was
