@@ -278,7 +278,8 @@ def evaluate(
     if calibrate: _calibrate(learn, find_clips(calibrate))
     dl = learn.dls.test_dl(find_clips(path), with_labels=True, num_workers=0)
     r = score(learn, dl, again=again)
-    if note := calibration_note(r["nll"], r.get("nll_calibrated", 0.), "on these clips"): print(f"{run}: {note}", file=sys.stderr)
+    note = calibration_note(r["nll"], r.get("nll_calibrated", 0.), "on these clips")
+    if note: print(f"{run}: {note}", file=sys.stderr)
     if report: _page(report, learn, r, dl)
     if json: return dict(r)
     print(r._repr_markdown_())
@@ -386,7 +387,8 @@ def predict(
     if model is None: raise SoccerKDError.of("--model", "is missing", "give a run folder such as runs/demo, its model.safetensors, or an ONNX file")
     videos = [video] if os.path.exists(video) else names(video) or [video] # A comma may be part of a name
     events = dict(threshold=threshold, smooth=smooth, gap=gap, min_length=min_length, peaks=peaks, none=none)
-    how = dict(length=length, hop=hop, bs=bs, roi=roi and numbers(roi, "--roi"), start=start, end=end, resume=not afresh, **events)
+    part = dict(roi=roi and numbers(roi, "--roi"), start=start, end=end)
+    how = dict(length=length, hop=hop, bs=bs, resume=not afresh, **part, **events)
     _alone(videos, workers, device, film, soccernet, boxes)
     if soccernet:
         from soccerkd.deploy.events import _game
@@ -408,7 +410,8 @@ def _told_events(res, json):
     found = dict(res) if hasattr(res, "bad") else {res.video:res}
     for k,ev in found.items():
         if not json: print(ev.to_string(index=False) if len(ev) else f"{k}: no events", f"\n{len(ev)} events in {k}")
-    for o in dict.fromkeys(o for ev in found.values() for o in ev.remarks): print(o, file=sys.stderr) # Of the network once
+    remarks = dict.fromkeys(o for ev in found.values() for o in ev.remarks) # Those of the network once
+    for o in remarks: print(o, file=sys.stderr)
     told = {k:dict(events=ev.to_dict("records"), notes=ev.remarks) for k,ev in found.items()}|bad if json else None
     if bad: raise _partly(f"{len(bad)} of {len(bad)+len(found)} videos could not be watched, see above", told)
     return told

@@ -177,7 +177,7 @@ def find_events(
     none:str="none", # A class that makes no events
     players=None, # [N] names, if each window follows one player: each gets events of their own
     video=None, # Path of the video, kept for the timeline and the film
-    peaks:float=0., # Each peak of a class that is the highest for so many seconds around is an event; 0 for one event a run
+    peaks:float=0., # An event for each peak that is the highest for so many seconds around; 0 for one a run
 )->Events: # Sorted by start
     "Events from the probabilities of windows, which may overlap and come in any order"
     vocab = list(vocab)
@@ -208,7 +208,8 @@ def again(self:Events, **kwargs)->Events:
 def _with(ev, **kwargs):
     "Events of the same windows, with nothing but the events"
     w,players = ev.windows,ev.windows["player"] if "player" in ev.windows else None
-    return find_events(w[ev.vocab], w["start"], w["end"], ev.vocab, players=players, video=ev.video, **{**ev.settings, **kwargs})
+    how = dict(players=players, video=ev.video, **{**ev.settings, **kwargs})
+    return find_events(w[ev.vocab], w["start"], w["end"], ev.vocab, **how)
 
 # %% ../../nbs/06_deploy/07_events.ipynb #9f1d1564
 @patch(as_prop=True)
@@ -243,16 +244,18 @@ def _best_moment(ev, who):
         i,player = int(np.nanargmax(mean[:,k])),{} if who is None else dict(player=who)
         at = _row(edges, mean, 0, len(mean), k)["peak"]
         winner = int(np.argmax(mean[i]))
-        yield dict(label=label, score=mean[i,k], peak=at, winner=ev.vocab[winner], winner_score=mean[i,winner], **player)
+        won = dict(winner=ev.vocab[winner], winner_score=mean[i,winner])
+        yield dict(label=label, score=mean[i,k], peak=at, **won, **player)
 
 @patch
-def nearest(self:Events)->pd.DataFrame: # Columns `label`, `score`, `peak`, `winner`, `winner_score`, `threshold`, and `player` if some are followed
+def nearest(self:Events)->pd.DataFrame: # `label`, `score`, `peak`, `winner`, `winner_score`, `threshold`, perhaps `player`
     "The moment at which each class was most probable, the nearest to an event first"
     if self.windows is None: raise SoccerKDError.of("these events", "came without their windows", "find them anew, or read them from the .json")
     players = self.windows["player"].unique() if "player" in self.windows else [None]
     rows = pd.DataFrame([o for who in players for o in _best_moment(self, who)])
     if not len(rows): return rows
-    rows["threshold"] = _needed(self.settings["threshold"], self.vocab, None)[[self.vocab.index(o) for o in rows["label"]]]
+    need = dict(zip(self.vocab, _needed(self.settings["threshold"], self.vocab, None)))
+    rows["threshold"] = rows["label"].map(need)
     order = (rows["score"]-rows["threshold"]).sort_values(ascending=False, kind="stable").index
     return rows.loc[order].drop_duplicates("label").reset_index(drop=True)
 
@@ -282,14 +285,16 @@ def _long_note(ev, name):
     seen,secs = float(np.diff(edges)[~np.isnan(mean[:,0])].sum()),r["end"]-r["start"]
     if secs<=max(seen/2, 2*(w["end"]-w["start"]).max()): return []
     who = f" of {r['player']}" if "player" in ev else ""
-    return [f"{name}: one event, {r['label']}{who} from {_clock(r['start'])} to {_clock(r['end'])}, fills {100*secs/seen:.0f} % of what was seen; "
+    event = f"{r['label']}{who} from {_clock(r['start'])} to {_clock(r['end'])}"
+    return [f"{name}: one event, {event}, fills {100*secs/seen:.0f} % of what was seen; "
         "if it is several in a row, peaks tells them apart"]
 
 def _short_note(ev, name):
     "What `min_length` dropped"
     least = ev.settings.get("min_length", 0.)
     n = len(_with(ev, min_length=0.))-len(_with(ev)) if least else 0
-    return [f"{name}: {n} event{'s'*(n>1)} shorter than min_length={least:g} {'are' if n>1 else 'is'} left out"] if n else []
+    what = "events are" if n>1 else "event is"
+    return [f"{name}: {n} {what} left out, shorter than min_length={least:g}"] if n else []
 
 
 # %% ../../nbs/06_deploy/07_events.ipynb #848a6a2c
@@ -366,7 +371,8 @@ def _own_in(path, d):
     if d.get("version")!=1: raise SoccerKDError.of(path, f"is of version {d.get('version')}", "update soccerkd to read it")
     try:
         ev = _table_in(path, pd.DataFrame(d["events"], columns=d["columns"]))
-        ev = Events(ev, video=d["video"], vocab=d["vocab"], settings=d["settings"], windows=_windows_in(d["windows"], d["vocab"]))
+        kept = {k:d[k] for k in ("video", "vocab", "settings")}
+        ev = Events(ev, **kept, windows=_windows_in(d["windows"], d["vocab"]))
         ev.attrs.update({k:list(d.get(k, [])) for k in ("notes", "network")})
         return ev
     except (KeyError, TypeError) as e: raise SoccerKDError.of(path, f"is not complete ({e})", "save it again") from None
@@ -445,7 +451,8 @@ def events_html(
         for _,r in events.head(most).iterrows()]
     more = f"<p>and {len(events)-most} more</p>" if len(events)>most else ""
     said = "".join(f"<p>{html.escape(o)}</p>" for o in events.remarks)
-    return f"<table><caption>{html.escape(_about(events))}</caption><tr>{head}</tr>{''.join(f'<tr>{o}</tr>' for o in rows)}</table>{more}{said}"
+    lines = "".join(f"<tr>{o}</tr>" for o in rows)
+    return f"<table><caption>{html.escape(_about(events))}</caption><tr>{head}</tr>{lines}</table>{more}{said}"
 
 # %% ../../nbs/06_deploy/07_events.ipynb #448dcbb9
 @patch

@@ -279,7 +279,8 @@ def _roi_notes(roi, size):
     if not _beyond(box, size).any(): return []
     l,t,r,b = roi_box(roi, *size)
     share = (r-l)*(b-t)/(box[0,2]*box[0,3])
-    return [f"roi={','.join(f'{o:g}' for o in roi)}: reaches beyond the {size[1]}x{size[0]} picture; {100*share:.0f} % of it are used"]
+    name = ",".join(f"{o:g}" for o in roi)
+    return [f"roi={name}: reaches beyond the {size[1]}x{size[0]} picture; {100*share:.0f} % of it are used"]
 
 def _telling(stream, roi):
     "Let a stream note what its views cut off, once the size of the picture is known"
@@ -291,7 +292,8 @@ def _telling(stream, roi):
         for k,o in res.items():
             if k is None or k in told or o[2]<min(size): continue
             told.add(k)
-            stream.notes.append(f"boxes: from {start:.2f} to {end:.2f} s player {k} needs the whole height or width of the picture and may be cut")
+            when = f"from {start:.2f} to {end:.2f} s"
+            stream.notes.append(f"boxes: {when} player {k} needs a square as large as the picture, and may be cut")
         return res
     stream.views = see
 
@@ -368,7 +370,8 @@ def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
             except KeyboardInterrupt:
                 if not live: raise
                 log.add([], done=True, lost=[], notes=[*stream.notes, f"{name}: stopped after {stream.seen:.2f} s"])
-        return _made(log, facts, name, out, boxes is not None, speed, find, _gap_notes(name, how["length"], how["hop"]))
+        gaps = _gap_notes(name, how["length"], how["hop"])
+        return _made(log, facts, name, out, boxes is not None, speed, find, gaps)
 
 def _table_id(boxes):
     text = pd.read_csv(boxes) if isinstance(boxes, (str, Path)) else pd.DataFrame(boxes)
@@ -377,8 +380,8 @@ def _table_id(boxes):
 def _gap_notes(name, length, hop):
     "What share of a film the windows look at, if there are gaps between them"
     if hop<=length+1e-6: return []
-    share = f"look at {100*length/hop:.0f} % of the film"
-    return [f"{name}: windows of {length:g} s, one every {hop:g} s, {share}; with hop={length:g} or less nothing is left out"]
+    looks = f"windows of {length:g} s, one every {hop:g} s, look at {100*length/hop:.0f} % of the film"
+    return [f"{name}: {looks}; with hop={length:g} or less nothing is left out"]
 
 def _made(log, facts, name, out, players, speed, find, gaps):
     "Events of the answers in a log"
@@ -399,8 +402,8 @@ def network_notes(
     notes,found = [],facts.get("calibration") or {}
     if found.get("note"): notes.append(f"the network: {found['note']}")
     if not found and facts["temperature"]==1:
-        notes.append("the network: is not calibrated, so of events with a score of 0.8 more or fewer than 8 in 10 may be right; "
-            "soccerkd evaluate RUN CLIPS --calibrate CLIPS mends that")
+        notes.append("the network: is not calibrated, so of events with a score of 0.8 more or fewer than 8 in 10 "
+            "may be right; soccerkd evaluate RUN CLIPS --calibrate CLIPS mends that")
     if none is not None and none not in facts["vocab"]:
         names = ", ".join(facts["vocab"][:6])+(", ..." if len(facts["vocab"])>6 else "")
         notes.append(f"the network: knows no class {none!r}, so it names one of {names} where nothing happens, too")
@@ -478,7 +481,8 @@ def predict_video(
         return loaded[0]
     length = length or facts["length"] or 2.
     when = dict(length=length, hop=default_hop(length) if hop is None else hop, start=start, end=end)
-    how = dict(facts=facts, load=once, bs=bs, resume=resume, threads=threads or min(_cores(), 4), boxes=boxes, find=kwargs, roi=roi, **when)
+    work = dict(facts=facts, load=once, bs=bs, resume=resume, threads=threads or min(_cores(), 4))
+    how = dict(**work, boxes=boxes, find=kwargs, roi=roi, **when)
     if several: return _many(video if isinstance(video, (list, tuple)) else [video], out, **how)
     return _one(video, out=out, **how)
 

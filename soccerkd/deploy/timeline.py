@@ -304,7 +304,8 @@ class _Track:
         g = av.filter.Graph()
         kind = dict(sample_rate=f.sample_rate, format=f.format.name, layout=f.layout.name, time_base=self.s.time_base)
         form = f"sample_rates={self.rate}:channel_layouts={self.layout}:sample_fmts=fltp"
-        g.link_nodes(g.add_abuffer(**kind), g.add("aresample", "async=1:first_pts=0"), g.add("aformat", form), g.add("abuffersink")).configure()
+        steps = [g.add_abuffer(**kind), g.add("aresample", "async=1:first_pts=0"), g.add("aformat", form)]
+        g.link_nodes(*steps, g.add("abuffersink")).configure()
         return g
     def __call__(self, p):
         "Encoded packets for one that was read; None at the end"
@@ -331,7 +332,8 @@ class _Sound:
         self.o,self.base,self.length,self.at,self.tracks = o,zero+start,end-start,0.,{}
         for s in c.streams.audio:
             try: self.tracks[s.index] = _Track(s, o, self.base)
-            except (av.error.FFmpegError, AttributeError, ValueError) as e: video_log.warning("%s: a sound track can't be decoded and is left out (%s)", video, e)
+            except (av.error.FFmpegError, AttributeError, ValueError) as e:
+                video_log.warning("%s: a sound track can't be decoded and is left out (%s)", video, e)
         if start>1: c.seek(round((self.base-1)*av.time_base))
         self.packets = c.demux([t.s for t in self.tracks.values()]) if self.tracks else iter(())
     def until(self, t):
@@ -356,7 +358,8 @@ def _encode(ev, tmp, video, frames, s, short, start, end, crf):
                 size = _size(f, short)
                 panel = _Panel(ev, size[1], max(10, round(min(size)/32)), start, end)
                 st = _encoder(o, s, (size[0]+panel.size[0], size[1]), crf)
-                sound = _Sound(video, heard, o, float((f.pts or 0)*s.time_base)-t if f.pts is not None else 0., start, end)
+                zero = 0. if f.pts is None else float(f.pts*s.time_base)-t # Of the container's clock
+                sound = _Sound(video, heard, o, zero, start, end)
             img = np.concatenate([panel.tag(np.array(_rgb(f, size)), t), panel.at(t)])
             new = av.VideoFrame.from_ndarray(img, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
             new.pts,new.time_base = round((t-start)*90_000),Fraction(1, 90_000)

@@ -153,7 +153,8 @@ def _noted(learn, found):
     if note: print(f"{note}; add clips of more places, or judge by clips of the place it is used at")
     learn.calibration = {**{k:v for k,v in found.items() if v==v}, **(dict(note=note) if note else {})}
     file = getattr(learn, "run_path", None) and learn.run_path/"config.json"
-    if file and file.exists(): write_json(file, {**read_json(file), "temperature":found["temperature"], "calibration":learn.calibration})
+    kept = dict(temperature=found["temperature"], calibration=learn.calibration)
+    if file and file.exists(): write_json(file, {**read_json(file), **kept})
     return pd.Series(found)
 
 Learner.calibrate = calibrate
