@@ -280,7 +280,7 @@ def _roi_notes(roi, size):
     l,t,r,b = roi_box(roi, *size)
     share = (r-l)*(b-t)/(box[0,2]*box[0,3])
     name = ",".join(f"{o:g}" for o in roi)
-    return [f"roi={name}: reaches beyond the {size[1]}x{size[0]} picture; {100*share:.0f} % of it are used"]
+    return [f"roi={name}: reaches beyond the {size[1]}x{size[0]} picture; {100*share:.0f} % of it is used"]
 
 def _telling(stream, roi):
     "Let a stream note what its views cut off, once the size of the picture is known"
