@@ -163,14 +163,13 @@ def track(
 def quiet_bars():
     "In the block, no bars of fastai where nobody looks; the lines of its table stay"
     if watched(): yield; return
-    was = fastprogress.NO_BAR
+    was = {k:vars(fastprogress).get(k) for k in ("NO_BAR", "print")}
     fastprogress.NO_BAR = True
     fastprogress.print = lambda *args, **kwargs: None # What a bar prints beside its `WRITER_FN`
     try: yield
     finally:
-        fastprogress.NO_BAR = was
-        del fastprogress.print
-
+        vars(fastprogress).update({k:v for k,v in was.items() if v is not None})
+        if was["print"] is None: del fastprogress.print
 
 # %% ../nbs/00_core.ipynb #0dc65314
 def process_number()->tuple[int,int]: # Which process this is, from 0, and how many there are
