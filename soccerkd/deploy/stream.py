@@ -4,9 +4,8 @@
 
 # %% ../../nbs/06_deploy/06_stream.ipynb #c1db951c
 from __future__ import annotations
-import io, math
+import math
 from collections import OrderedDict, deque
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -17,74 +16,15 @@ import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..core import SoccerKDError, atomic_path
+from .source import _Pipe, _input, _opened, _seconds_of
 from .windows import *
 from ..video.clock import FrameClock, PacketClock, clock_note, last_stays
 from ..video.index import decoded, open_container, video_index
-from ..video.index import _before_gap, _boxes, _by_packets, _doubtful, _end_of, _lack, _mp4_heads, _no_length, _rate
+from ..video.index import _before_gap, _by_packets, _doubtful, _end_of, _lack, _no_length, _rate
 from ..video.sampling import n_windows
 
 # %% auto #0
 __all__ = ['max_gap', 'WindowStream', 'stream_windows', 'loop_video', 'prefetch']
-
-# %% ../../nbs/06_deploy/06_stream.ipynb #fe9f9f86
-def _index_last(head):
-    "Do the first bytes of an MP4 say that its pictures come before their index?"
-    if head[4:8] not in _mp4_heads: return False
-    kinds = (kind for kind,_ in _boxes(io.BytesIO(head), len(head)))
-    return next((o for o in kinds if o in ("moov", "moof", "mdat")), "")=="mdat"
-
-class _Pipe:
-    "A source that can only be read on"
-    def __init__(self, f): self.f,self.head,self.unfit = f,b"",False
-    def seekable(self): return False
-    def read(self, n):
-        data = b"" if self.unfit else self.f.read(n) or b""
-        if len(self.head)>4096: return data
-        self.head += data
-        self.unfit = _index_last(self.head)
-        return b"" if self.unfit else data
-
-class _Rewindable:
-    "A source that can be rewound, from where it stands; each has a place of its own"
-    def __init__(self, f, front=None): self.f,self.front,self.at = f,f.tell() if front is None else front,0
-    def anew(self): return _Rewindable(self.f, self.front)
-    def __enter__(self): return self
-    def __exit__(self, *args): pass
-    def seekable(self): return True
-    def tell(self): return self.at
-    def seek(self, to, whence=0):
-        if whence==2: self.f.seek(0, 2)
-        self.at = to+(0, self.at, self.f.tell()-self.front)[whence]
-        return self.at
-    def read(self, n=-1):
-        self.f.seek(self.front+self.at)
-        data = self.f.read(n) or b""
-        self.at += len(data)
-        return data
-
-# %% ../../nbs/06_deploy/06_stream.ipynb #35e0c8d4
-def _input(source):
-    "A source in the form in which it is read"
-    if isinstance(source, (str, Path)): return source
-    return _Rewindable(source) if getattr(source, "seekable", bool)() else _Pipe(source)
-
-@contextmanager
-def _opened(source, threads, name=""):
-    "Container and video stream of what `_input` gave"
-    if isinstance(source, (str, Path)):
-        with open_container(source, threads) as res: yield res
-        return
-    live = isinstance(source, _Pipe)
-    try: c = av.open(source if live else source.anew(), metadata_errors="replace")
-    except av.error.FFmpegError as e:
-        if live and source.unfit: raise SoccerKDError.of(name, "is an MP4 with its index at the end, which can't be shown while it arrives",
-            "give the file itself, or write it with `ffmpeg -i IN -c copy -movflags +faststart OUT`") from None
-        raise SoccerKDError.of(name, f"gives no video that FFmpeg knows ({e.strerror})", "send MPEG-TS, Matroska or fragmented MP4") from None
-    with c:
-        s = c.streams.best("video")
-        if s is None or s.codec_context is None: raise SoccerKDError.of(name, "holds no pictures", "send a video stream")
-        s.codec_context.thread_count,s.codec_context.thread_type = threads,"AUTO" if threads!=1 else "SLICE"
-        yield c,s
 
 # %% ../../nbs/06_deploy/06_stream.ipynb #8c37ba14
 class WindowStream:
@@ -113,27 +53,6 @@ class WindowStream:
         self.seconds = self._announced()
 
 # %% ../../nbs/06_deploy/06_stream.ipynb #29ab4ac6
-def _tagged(s):
-    "When the last picture is over, by a tag of Matroska; 0 if there is none"
-    try: h,m,secs = s.metadata.get("DURATION", "").split(":")
-    except ValueError: return 0.
-    return 3600*int(h)+60*int(m)+float(secs)
-
-def _last_time(c, s):
-    "When the last picture is shown, by the packets at the end; 0 if they can't be had"
-    try:
-        c.seek(c.duration, backward=True)
-        return max((float(p.pts*s.time_base) for p in c.demux(s) if p.size and p.pts is not None), default=0.)
-    except av.error.FFmpegError: return 0.
-
-def _seconds_of(c, s):
-    "Seconds of pictures that a header tells, from the first one; 0 if it doesn't"
-    if s.duration: return float(s.duration*s.time_base)
-    total,start = (c.duration or 0)/av.time_base,float((s.start_time or 0)*s.time_base)
-    if "matroska" not in c.format.name or not total: return total
-    end = _tagged(s) or (_last_time(c, s) if len(c.streams)>1 else total)
-    return end-start if end>start else total
-
 @patch
 def _announced(self:WindowStream):
     "Seconds that the header tells, or None"
@@ -169,7 +88,6 @@ def __len__(self:WindowStream):
 # %% ../../nbs/06_deploy/06_stream.ipynb #0ba16d32
 def _decode(packet):
     "Frames of a packet, and whether it could be decoded"
-    if packet.is_corrupt: return [],False # Its bytes are not all there
     try: return packet.decode(),True
     except av.error.EOFError: return [],True
     except av.error.FFmpegError: return [],False
@@ -255,11 +173,12 @@ def _in_doubt(self:WindowStream, c, s, pts, shift=0):
     "How many of the last frames, shown at `pts`, are in doubt"
     t = self.tail
     apart = 0 if t.ordered else len(pts)-_before_gap(pts)
-    if not self.anew: return apart
+    if not self.anew: # Nothing but what came can be looked at
+        return max(apart, sum(o>=t.stored[-1]+shift for o in pts) if t.corrupt and t.stored else 0)
     lack = _lack(self.input, c, s, t.end, None if self.sought else t.n, t.corrupt)
     if lack: self.lacks = lack; return apart
     lost,cut = _doubtful(self.input, c, s, [o+shift for o in t.stored], pts, t.corrupt, t.ordered) if t.stored else (0, False)
-    if cut: self.lacks = f"is cut off: {lost} frame{'s'*(lost!=1)} at its end left out" if lost else "is cut off"
+    if cut: self.lacks = f"is cut off, left out at its end: {lost} frame{'s'*(lost!=1)}" if lost else "is cut off"
     return lost
 
 # %% ../../nbs/06_deploy/06_stream.ipynb #9b064985
@@ -436,7 +355,8 @@ def _plain(self:WindowStream, c, s, frames, clock):
 @patch
 def _judge_frames(self:WindowStream, c, s, held, clock):
     "Leave out frames at the end that are in doubt"
-    lost = min(0 if clock.counts else self._in_doubt(c, s, [*self.past, *(o.tick for o in held)], clock.shift), max(len(held)-1, 0))
+    lost = self._in_doubt(c, s, [*self.past, *(o.tick for o in held)], clock.shift)
+    lost = 0 if clock.counts else min(lost, max(len(held)-1, 0))
     self.told = 0. if lost or not held else float((held[-1].frame.duration or 0)*s.time_base)
     for _ in range(lost): held.pop()
     if clock.anew: self.notes.append(f"{self.name}: {clock_note(clock)}")

@@ -118,8 +118,7 @@ class PyAVReader(VideoReader):
         self._reopen()
     def _reopen(self):
         self._shut()
-        strict = self.index.stored is not None and self.index.codec!="h264" # Where frames are counted, all that were counted must come; of H.264 a failing packet would cost a whole frame, too
-        self._ctx = open_container(self.path, self.threads, strict)
+        self._ctx = open_container(self.path, self.threads)
         self._c,self._s = self._ctx.__enter__()
         self._fresh = True
     def _shut(self):

@@ -114,12 +114,30 @@ def _whole(source, container, cut):
     if "mp4" not in container: return False
     with _rewound(source) as (f, size): return "moof" not in {kind for kind,_ in _boxes(f, size)} # A fragment may be missing
 
+# %% ../../nbs/01_video/03_index.ipynb #c81f5a0e
+_one_each = {"h264", "hevc", "vp8", "vp9", "av1", "mjpeg", "prores", "ffv1", "mpeg2video", "png"}
+_honest = ("mp4", "matroska", "mpeg") # Parts of the names of containers whose key flags are trusted
+_has_keys = _one_each-{"png"}|{"mpeg1video", "mpeg4", "h263", "flv1", "msmpeg4v3", "wmv1", "wmv2", "wmv3", "vc1", "theora"}
+
+def _trusts_flags(s, container):
+    "Are key frames what the container calls so? Of H.264 each one was looked at, see `_key`"
+    return any(o in container for o in _honest) or s.codec_context.codec.canonical_name=="h264"
+
+def _by_packets(s, container):
+    "Is one packet one frame, under the time that the packet tells?"
+    return container!="avi" and s.codec_context.codec.canonical_name in _one_each and _trusts_flags(s, container)
+
+def _strict(c, s):
+    "A damaged packet fails where one packet is one frame, and gives no frame that the decoder patched up"
+    if _by_packets(s, c.format.name) and s.codec_context.name!="h264": # It marks such a frame
+        s.codec_context.options = {"err_detect": "explode"}
+    return s
+
 # %% ../../nbs/01_video/03_index.ipynb #5b1ffc69
 @contextmanager
 def open_container(
     path, # A video file
     threads:int=1, # Decoding threads of the video stream
-    strict:bool=False, # A packet with an error fails, instead of giving a frame that the decoder patched up
 ):
     "The container of a file and its video stream, closed on the way out"
     path = Path(path)
@@ -127,10 +145,10 @@ def open_container(
     try: c = av.open(str(path), metadata_errors="replace")
     except av.error.FFmpegError as e:
         raise SoccerKDError.of(path, _why_unreadable(path, e), "copy it again or make it anew") from None
-    with c: yield c, _video_stream(path, c, threads, strict)
+    with c: yield c, _video_stream(path, c, threads)
 
 # %% ../../nbs/01_video/03_index.ipynb #5f44a175
-def _video_stream(path, c, threads, strict):
+def _video_stream(path, c, threads):
     s = c.streams.best("video")
     if (s is None or s.codec_context is None) and _cut_in(path):
         raise SoccerKDError.of(path, f"is cut off inside its part `{_cut_in(path)}`", "copy it again or make it anew")
@@ -140,8 +158,7 @@ def _video_stream(path, c, threads, strict):
     if s.codec_context is None: raise SoccerKDError.of(path, "has a video codec that this FFmpeg cannot decode", "convert it to H.264")
     s.codec_context.thread_count = threads
     s.codec_context.thread_type = "AUTO" if threads!=1 else "SLICE"
-    if strict: s.codec_context.options = {"err_detect": "explode"}
-    return s
+    return _strict(c, s)
 
 # %% ../../nbs/01_video/03_index.ipynb #bb8b1430
 def _units(s, data):
@@ -247,8 +264,6 @@ def decoded(
             if failed is not None: failed.append(p.pts)
 
 # %% ../../nbs/01_video/03_index.ipynb #198e7302
-_one_each = {"h264", "hevc", "vp8", "vp9", "av1", "mjpeg", "prores", "ffv1", "mpeg2video", "png"}
-
 def _shown(got, head):
     "Times of the frames by the packets; None if they don't tell"
     rows,pts = got.rows,[o[0] for o in got.rows]
@@ -289,17 +304,6 @@ def _turn(frame):
     return round(math.degrees(math.atan2(b, a))/90)%4,mirror
 
 # %% ../../nbs/01_video/03_index.ipynb #6c52a537
-_honest = ("mp4", "matroska", "mpeg") # Parts of the names of containers whose key flags are trusted
-_has_keys = _one_each-{"png"}|{"mpeg1video", "mpeg4", "h263", "flv1", "msmpeg4v3", "wmv1", "wmv2", "wmv3", "vc1", "theora"}
-
-def _trusts_flags(s, container):
-    "Are key frames what the container calls so? Of H.264 each one was looked at, see `_key`"
-    return any(o in container for o in _honest) or s.codec_context.codec.canonical_name=="h264"
-
-def _by_packets(s, container):
-    "Is one packet one frame, under the time that the packet tells?"
-    return container!="avi" and s.codec_context.codec.canonical_name in _one_each and _trusts_flags(s, container)
-
 def _decode_all(path):
     "Time stamp, key flag and duration of each decoded frame"
     with open_container(path) as (c, s): return [(o.pts, o.key_frame, o.duration) for o in decoded(c.demux(s))]
