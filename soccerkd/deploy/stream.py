@@ -20,7 +20,7 @@ from .source import _Pipe, _input, _opened, _seconds_of
 from .windows import *
 from ..video.clock import FrameClock, PacketClock, clock_note, last_stays
 from ..video.index import decoded, open_container, video_index
-from ..video.index import _before_gap, _by_packets, _doubtful, _end_of, _lack, _no_length, _rate
+from ..video.index import _before_gap, _by_packets, _doubtful, _end_of, _lack, _no_length, _rate, _stump
 from ..video.sampling import n_windows
 
 # %% auto #0
@@ -176,7 +176,8 @@ def _in_doubt(self:WindowStream, c, s, pts, shift=0):
     if not self.anew: # Nothing but what came can be looked at
         return max(apart, sum(o>=t.stored[-1]+shift for o in pts) if t.corrupt and t.stored else 0)
     lack = _lack(self.input, c, s, t.end, None if self.sought else t.n, t.corrupt)
-    if lack: self.lacks = lack; return apart
+    self.lacks = lack or _stump(self.input, c.format.name)
+    if lack: return apart
     lost,cut = _doubtful(self.input, c, s, [o+shift for o in t.stored], pts, t.corrupt, t.ordered) if t.stored else (0, False)
     if cut: self.lacks = f"is cut off, left out at its end: {lost} frame{'s'*(lost!=1)}" if lost else "is cut off"
     return lost

@@ -240,6 +240,9 @@ def _lack(source, c, s, end, n=None, corrupt=False):
     if short and not _whole(source, c.format.name, cut): return f"is cut off: {end:.2f} of {announced:.2f} s are there"
     return f"is cut off: it stops inside its part `{cut}`" if cut in ("moov", "moof", "Cluster") else ""
 
+def _stump(source, container):
+    return "its end is cut off, but all its frames are there" if container!="mpegts" and _cut_in(source) else ""
+
 def _check_whole(path, c, s, got):
     "Refuse a file that lacks frames; a sentence if it lacks something else"
     rows = got.rows
@@ -248,7 +251,7 @@ def _check_whole(path, c, s, got):
     if lack: raise _truncated(path, lack)
     if c.format.name!="mpegts" and all(o[0] is None for o in rows):
         return "is a bare stream without times, where a missing end would not be seen"
-    return "its end is cut off, but all its frames are there" if _cut_in(path) and c.format.name!="mpegts" else ""
+    return _stump(path, c.format.name)
 
 # %% ../../nbs/01_video/03_index.ipynb #9848ea3c
 def decoded(
