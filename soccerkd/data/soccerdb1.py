@@ -17,6 +17,8 @@ from ..core import SoccerKDError, atomic_path, track
 from .clips import *
 from .decode import *
 from .splits import *
+from .splits import _some
+from .tables import *
 
 # %% auto #0
 __all__ = ['soccerdb1_classes', 'soccerdb1_counts', 'soccerdb1_clips', 'check_soccerdb1', 'authors_split', 'crossing_groups',
@@ -34,9 +36,11 @@ def soccerdb1_clips(
     if not path.is_dir():
         raise SoccerKDError.of(path, "is not there", "SoccerDB1 is not part of this package: ask its authors (repository sarosijbose/SoccerKDNet, bit.ly/soccerdb1) and give the folder it lies in, or use make_clips")
     base = next((o for o in (path/"images", path/"videos") if o.is_dir()), path)
-    parts = {to:base/o for o,to in (("train", "train"), ("valid", "valid"), ("val", "valid"), ("test", "test")) if (base/o).is_dir()} or {"all":base}
-    found = {k:[c for c in clips_from_folder(v) if c.label in soccerdb1_classes] for k,v in parts.items()}
+    every = {k:clips_from_folder(v) for k,v in (split_folders(base) or {"all":base}).items()}
+    found = {k:[c for c in v if c.label in soccerdb1_classes] for k,v in every.items()}
     if not any(found.values()): raise SoccerKDError.of(path, "has none of the folders dribble, kick, run, walk", "give the folder above them, or above train and val")
+    others = sorted({c.label for v in every.values() for c in v}-set(soccerdb1_classes))
+    if others: print(f"{path}: left out the classes {_some(others)}, which SoccerDB1 does not have")
     return found
 
 # %% ../../nbs/02_data/07_soccerdb1.ipynb #f837e2ca
@@ -144,7 +148,8 @@ def load_split(
     "The clips as a written split divides them"
     path = Path(path)
     if not path.exists(): raise SoccerKDError.of(path, "does not exist", "write it with save_split")
-    table = read_table(path, ("split", "id", "group"), comment="#")
+    table = read_table(path, ("split", "id", "group"), strip=False)
+    for k in {"start", "end"} & set(table.columns): table[k] = pd.to_numeric(table[k]) # As they were when the hash was made
     if split_hash(table)!=path.read_text(encoding="utf-8").split("\n")[0].removeprefix("# split ").strip():
         raise SoccerKDError.of(path, "was changed after it was written", "make the split again, or write it with save_split")
     known,ids = {c.id:c for c in clips},set(table.id)
