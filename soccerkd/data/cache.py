@@ -39,7 +39,7 @@ def decode_settings(
 def _tables(path): return {f for f in path.glob("[!.]*.json") if f.name!="cache.json"} # Hidden ones are being written, perhaps by another builder
 
 class ClipCache:
-    "Decoded clips in a folder. `bad`, `faults`: what could not be read, and why, clip by clip; `broken`: blocks not whole"
+    "Decoded clips in a folder. `bad`, `faults`: what can't be read, and why, clip by clip; `broken`: blocks not whole"
     bad,faults = None,None
     def __init__(self,
         path, # Folder that `ClipCache.build` began
@@ -76,7 +76,7 @@ def _add(self:ClipCache, f):
 
 # %% ../../nbs/02_data/08_cache.ipynb #0a6c4031
 class _Blocks(Dataset):
-    "Item `i` decodes and writes the clips of block `i`; gives the faults of clips by their mark, and what stops the work"
+    "Item `i` decodes and writes the clips of block `i`; gives faults by the mark of the clip, and what stops the work"
     def __init__(self, cache, decode, blocks):
         self.path,self.decode,self.blocks,self.of = cache.path,decode,blocks,_digest(cache.settings)
         self.seen,self.there = set(cache.tables),set()

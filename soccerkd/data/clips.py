@@ -370,12 +370,7 @@ def from_clips(cls:ClipDataLoaders,
     bad = bad_table(every, faults)
     before,(train,valid,test) = train,_without(bad, faults, on_bad, train, valid, test)
     _need_classes(before, train, bad)
-    vocab = list(vocab or sorted({c.label for c in train}))
-    if odd := sorted({str(c.label) for c in [*train, *valid, *test]}-set(map(str, vocab))):
-        known = ", ".join(map(str, vocab))
-        raise SoccerKDError.of(
-            f"class {odd[0]}", "has no clip to train on",
-            f"add some, or leave it out (known: {known})")
+    vocab = _class_names(vocab, train, [*valid, *test])
     db = DataBlock((block, CategoryBlock(vocab=vocab, sort=False)), get_y=ClipLabel(), splitter=IndexSplitter(range(len(train), len(train)+len(valid))))
     made = db.dataloaders([*train, *valid], path=path, bs=min(bs, len(train)), num_workers=_workers(num_workers, decode, train, bool(keep or cache)), device=pick_device(device))
     dls = cls(*made.loaders, path=path, device=made.device)
@@ -408,6 +403,15 @@ def _need_labels(clips, bs):
         raise SoccerKDError.of(f"bs={bs!r}", "is no number of clips", "give a whole number above 0")
     if odd := [c for c in clips if c.label is None or c.label==""]:
         raise SoccerKDError.of(odd[0].id, "has no label", "give it one, or leave it out")
+
+def _class_names(vocab, train, others):
+    "The classes of the training clips, or those that are given; a clip of another class is refused"
+    vocab = list(vocab or sorted({c.label for c in train}))
+    odd = sorted({str(c.label) for c in [*train, *others]}-set(map(str, vocab)))
+    if not odd: return vocab
+    raise SoccerKDError.of(
+        f"class {odd[0]}", "has no clip to train on",
+        f"add some, or leave it out (known: {', '.join(map(str, vocab))})")
 
 # %% ../../nbs/02_data/06_clips.ipynb #e555a90d
 @patch

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from fastcore.all import delegates, patch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from ..core import SoccerKDError, atomic_path, track
+from ..core import SoccerKDError, atomic_path, rng_for, track
 from .clips import *
 from .decode import *
 from .splits import *
@@ -90,10 +90,12 @@ def clip_hashes(
     n_frames:int=5, # Frames of each clip, spread evenly
     fps:float=25., # Rate of frame folders; only their order matters here
 )->np.ndarray: # `[N, n_frames]`
-    "Difference hashes of some frames of each clip"
+    "Difference hashes of some frames of each clip; one that can't be read is like no other"
     def one(c):
         dec = DecodeClip(n_frames, 32, slots=1, fit="pad", fps=fps if isinstance(c.path, (str, Path)) and Path(c.path).is_dir() else None)
-        return difference_hash(dec.decode_clip(c)[0])
+        try: return difference_hash(dec.decode_clip(c)[0])
+        except SoccerKDError: # It shall be like no other
+            return rng_for("unreadable", c.id).integers(2**64, size=n_frames, dtype=np.uint64)
     return np.stack([one(c) for c in track(clips, desc="hashing clips")])
 
 # %% ../../nbs/02_data/07_soccerdb1.ipynb #5ce29318
@@ -149,11 +151,14 @@ def load_split(
     path = Path(path)
     if not path.exists(): raise SoccerKDError.of(path, "does not exist", "write it with save_split")
     table = read_table(path, ("split", "id", "group"), strip=False)
-    for k in {"start", "end"} & set(table.columns): table[k] = pd.to_numeric(table[k]) # As they were when the hash was made
+    for k in {"start", "end"} & set(table.columns): table[k] = pd.to_numeric(table[k]) # As when the hash was made
     if split_hash(table)!=path.read_text(encoding="utf-8").split("\n")[0].removeprefix("# split ").strip():
         raise SoccerKDError.of(path, "was changed after it was written", "make the split again, or write it with save_split")
     known,ids = {c.id:c for c in clips},set(table.id)
-    if two := [c.id for c in clips if c.id in ids and str(c.path)!=str(known[c.id].path)]: raise SoccerKDError.of(two[0], "is the name of two clips, so that the split can't tell them apart", "rename one of the files")
+    if two := [c.id for c in clips if c.id in ids and c.key!=known[c.id].key]:
+        raise SoccerKDError.of(
+            two[0], "is the name of two clips, so that the split can't tell them apart",
+            "rename one of the files")
     if gone := sorted(set(table.id)-set(known)): raise SoccerKDError.of(path, f"names {len(gone)} clips that are not here, such as {gone[0]}", "give the clips it was made for")
     return {k:[replace(known[r["id"]], group=str(r["group"])) for r in v.to_dict("records")] for k,v in table.groupby("split", sort=False)}
 

@@ -62,7 +62,7 @@ def _has_clips(folder): return any(map(is_clip, folder.iterdir()))
 
 def _may_be_clips(folder):
     "Files below a folder that may be meant as clips: all but documents and hidden ones"
-    inside = (o for o in sorted(folder.rglob("*")) if not any(p.startswith(".") for p in o.relative_to(folder).parts))
+    inside = (o for o in folder.rglob("*") if not any(p.startswith(".") for p in o.relative_to(folder).parts))
     return (o for o in inside if o.is_file() and o.suffix.lower() not in _documents)
 
 def class_folders(
@@ -82,7 +82,7 @@ def class_folders(
 # %% ../../nbs/02_data/04_splits.ipynb #7747af8e
 def _refuse_lost(folder):
     "Say what is wrong with a class folder that has files but no clip"
-    lost = list(_may_be_clips(folder))
+    lost = sorted(_may_be_clips(folder))
     if not lost: return
     one = lost[0].relative_to(folder.parent)
     if part_of(folder.name) and any(map(_has_clips, _folders(folder))):
@@ -186,8 +186,9 @@ def clips_by_part(
     found = split_folders(path, strict)
     res = {k:clips_from_folder(found[k]) if k in found else [] for k in part_names}
     names = [o.name for o in found.values()]
-    others = [o for o in _folders(path) if o.name not in names and any(_may_be_clips(o))]
-    if "train" not in found and (others or not found): res["train"] = clips_from_folder(path, names)
+    if "train" in found: return res
+    if not found or any(any(_may_be_clips(o)) for o in _folders(path) if o.name not in names):
+        res["train"] = clips_from_folder(path, names)
     return res
 
 # %% ../../nbs/02_data/04_splits.ipynb #5b882bd0
@@ -358,11 +359,11 @@ def check_leak(
 ):
     "Raise if a group, a clip, or a part of one stands in two splits"
     seen,files = {},{}
-    for name,clips in splits.items():
-        for c in clips:
-            if seen.setdefault(c.group, name)!=name:
-                raise SoccerKDError.of(f"group {c.group}", f"is in {seen[c.group]} and in {name}", _apart)
-            files.setdefault(_file_of(c), []).append((c.start, np.inf if c.end is None else c.end, name, c))
+    for name,c in ((k, c) for k,clips in splits.items() for c in clips):
+        if seen.setdefault(c.group, name)!=name:
+            what = f"group {c.group}" if c.group else "a clip without a group"
+            raise SoccerKDError.of(what, f"is in {seen[c.group]} and in {name}", _apart)
+        files.setdefault(_file_of(c), []).append((c.start, np.inf if c.end is None else c.end, name, c))
     for stretches in files.values(): _no_overlap(stretches)
 
 def _file_of(c):

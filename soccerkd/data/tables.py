@@ -32,25 +32,28 @@ def cell_number(
 )->float: # Not a number where there is nothing
     "A cell as a number; ValueError if it is none"
     text = cell_text(v)
+    if "_" in text: raise ValueError(f"{text} is no number") # Python would take 1_5 for 15
     return float("nan") if text.lower() in _empty else float(text)
 
 # %% ../../nbs/02_data/03b_tables.ipynb #9d6f5156
-def _text_of(csv, name):
+def _text_of(csv, name, encoding):
     "The text of a file, or one sentence why there is none"
-    try: return Path(csv).read_bytes().decode("utf-8-sig")
+    try: return Path(csv).read_bytes().decode(encoding)
     except FileNotFoundError: raise SoccerKDError.of(csv, "does not exist", f"give a table{name}") from None
-    except (ValueError, OSError) as e:
-        why = "no text in UTF-8" if isinstance(e, ValueError) else getattr(e, "strerror", None) or e
-        raise SoccerKDError.of(csv, f"is no table ({why})", f"save it as CSV in UTF-8{name}") from None
+    except OSError as e: why = e.strerror or e
+    except (ValueError, LookupError): why = f"no text in {encoding.removesuffix('-sig').upper()}"
+    raise SoccerKDError.of(csv, f"is no table ({why})", f"save it as CSV in UTF-8{name}")
 
 def _separator(line):
     "What stands between the names of the first line"
     return next((o for o in ",;\t" if o in line), ",")
 
-def _rows(csv, name):
+def _is_note(line): return not line.strip() or line.startswith("#") or line.lower().startswith("sep=") # Excel's sep=;
+
+def _rows(csv, name, encoding="utf-8-sig"):
     "The lines of a file as lists of cells, with their numbers; lines in front of the names that begin with # are notes"
-    lines = list(io.StringIO(_text_of(csv, name), newline=""))
-    first = next((i for i,o in enumerate(lines) if o.strip() and not o.startswith("#")), len(lines))
+    lines = list(io.StringIO(_text_of(csv, name, encoding), newline=""))
+    first = next((i for i,o in enumerate(lines) if not _is_note(o)), len(lines))
     if first==len(lines): raise SoccerKDError.of(csv, "is no table (it is empty)", f"give a table{name}")
     reader = _csv.reader(lines[first:], delimiter=_separator(lines[first]), strict=True)
     try: return [(first+reader.line_num, o) for o in reader if any(v.strip() for v in o)]
@@ -85,13 +88,13 @@ def read_table(
 )->pd.DataFrame: # All other columns are text
     "A table from a CSV file, or one sentence why there is none"
     name = f" with the columns {','.join(columns)}" if columns else ""
-    (_,header),*rows = _rows(csv, name)
+    (_,header),*rows = _rows(csv, name, kwargs.pop("encoding", "utf-8-sig"))
     names = _names(csv, header)
     need_columns(csv, names, columns)
     cells = [_fitted(csv, i, o, len(names)) for i,o in rows]
     if strip: cells = [[v.strip() for v in o] for o in cells]
     df = pd.DataFrame(cells, columns=names, dtype="str")
-    if kwargs: df = pd.read_csv(io.StringIO(df.to_csv(index=False)), **kwargs)
+    if kwargs: df = pd.read_csv(io.StringIO(df.to_csv(index=False, sep=kwargs.get("sep", ","))), **kwargs)
     return with_numbers(df, numbers, csv)
 
 def need_columns(
@@ -144,6 +147,8 @@ def clip_table(
     df = read_table(table, columns) if is_file else table.copy()
     df.columns = [str(o).strip() for o in df.columns]
     need_columns(what, df.columns, columns)
+    if two := [*df.columns[df.columns.duplicated()]]:
+        raise SoccerKDError.of(what, f"has two columns {two[0]}", "rename one of them")
     df = df[[any(cell_text(v) for v in o) for o in df.itertuples(index=False, name=None)]].reset_index(drop=True)
     for k in ("file", "label", "group"):
         if k in df.columns: df[k] = pd.Series([cell_text(v) for v in df[k]], dtype="str")
