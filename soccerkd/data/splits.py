@@ -132,6 +132,7 @@ def _left_out(path, classes, apart):
     "What lies among class folders and is no clip, in words"
     others = [f for c in classes for f in sorted(c.iterdir()) if not f.name.startswith(".") and not is_clip(f)]
     endings = Counter(f.suffix.lower() or "no ending" for f in others if not f.is_dir())
+    for o in _documents: endings.pop(o, None)
     deeper = [f"{f.parent.name}/{f.name}" for f in others if f.is_dir()]
     empty = [o.name for o in _folders(path) if o not in classes and o.name not in apart]
     stray = [o.name for o in sorted(path.iterdir()) if o.is_file() and is_clip(o)]
