@@ -301,7 +301,7 @@ def _frame_times(path):
 
 def _segment(r:dict, path:Path, frames:tuple|None, csv:Path)->Clip:
     "The clip of one row, or which row is wrong"
-    if frames is None or not _cut(r): return Clip(path, 0., None, r["label"], _group(r))
+    if frames is None: return Clip(path, 0., None, r["label"], _group(r))
     start,end = (None if pd.isna(v := r.get(k, np.nan)) else v for k in ("start", "end"))
     try:
         odd = [o for o in (start, end) if o is not None and not o.is_integer()]

@@ -50,7 +50,7 @@ def _separator(line):
 
 def _is_note(line): return not line.strip() or line.startswith("#") or line.lower().startswith("sep=") # Excel's sep=;
 
-def _rows(csv, name, encoding="utf-8-sig"):
+def _rows(csv, name, encoding):
     "The lines of a file as lists of cells, with their numbers; lines in front of the names that begin with # are notes"
     lines = list(io.StringIO(_text_of(csv, name, encoding), newline=""))
     first = next((i for i,o in enumerate(lines) if not _is_note(o)), len(lines))
