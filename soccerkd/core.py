@@ -28,7 +28,10 @@ class SoccerKDError(ValueError):
     ):
         "The sentence from its three parts"
         return cls(f"{what}: {fault}; {remedy}")
-    def __str__(self): return super().__str__().rpartition("\n\t")[2] # fastai writes the name of a callback in front
+    def __str__(self):
+        "The sentence alone: fastai puts the name of a callback in front, PyTorch the traceback of a worker"
+        text = super().__str__().rpartition("\n\t")[2]
+        return text.rstrip().rpartition("SoccerKDError: ")[2] if text.startswith("Caught SoccerKDError in") else text
 
 # %% ../nbs/00_core.ipynb #55a62575
 def seed_for(
