@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
-from ..core import SoccerKDError, atomic_path, seed_for
+from ..core import SoccerKDError, atomic_path, refuse_pointer, seed_for
 from ..video.reader import open_video
 from ..video.files import video_suffixes
 
@@ -68,6 +68,7 @@ def read_table(
 )->pd.DataFrame:
     "A table from a CSV file, or one sentence why there is none"
     name = ",".join(columns) or "file,label"
+    refuse_pointer(csv)
     try: df = pd.read_csv(csv, **kwargs)
     except FileNotFoundError: raise SoccerKDError.of(csv, "does not exist", f"give a table with the columns {name}") from None
     except (ValueError, OSError) as e: # Not text, no columns, rows of different lengths
@@ -284,6 +285,7 @@ def read_split(
     path, # Folder that `file` is relative to
 )->dict[str,list[Clip]]: # `train`, `valid`, `test`
     "The clips of a split, without a group or a clip in two parts"
+    refuse_pointer(csv)
     try: df = pd.read_csv(csv, dtype=dict(file=str, label=str, group=str, split=str))
     except (OSError, ValueError) as e: raise SoccerKDError.of(csv, f"can't be read ({type(e).__name__})", "give a table that soccerkd split wrote") from None
     if missing := {"file", "label", "group", "split"}-set(df.columns): raise SoccerKDError.of(csv, f"lacks the column {', '.join(sorted(missing))}", "give a table that soccerkd split wrote")

@@ -121,11 +121,14 @@ def compare_on(
     join_machines(data.get("device"))
     vocab,out,found,judged = sorted({c.label for c in clips}),shared_folder(out),{},[]
     split = held_out_folds(clips, folds, recipe.seed)
+    bad = set() # Told in the first fold
     for i,(tr,te) in enumerate(split):
+        tr,te = ([c for c in o if c.id not in bad] for o in (tr, te))
         if missing := set(vocab)-{c.label for c in tr}:
             raise SoccerKDError.of(f"fold {i}", f"leaves no {', '.join(sorted(missing))} to train on", "use fewer folds, or leave that class out with labels")
         dls = ClipDataLoaders.from_clips(tr, te, seed=recipe.seed, vocab=vocab, **data)
         judged += dls.valid_ds.items
+        bad |= set(dls.bad["id"])
         if frozen: found.setdefault("frozen", []).append(_one(dls, on_first(frozen_control, dls, *frozen)))
         each = run_recipe(dls, recipe, out/f"fold{i}", split="valid", quiet=quiet, tell=False) # All folds together say more
         for role,r in each.items(): found.setdefault(role, []).append((r.logits, r.labels, r.ids))
@@ -134,7 +137,7 @@ def compare_on(
     counts = {k:dict(right=int(r.right.sum()), n=r["n"], vocab=vocab, confusion=r["confusion"], faults=r["faults"],
         recipe=asdict(recipe), synthetic=is_synthetic(clips)) for k,r in reports.items()}
     on_first(write_json, out/"counts.json", counts)
-    if final: final_student(clips, recipe, out, reports, quiet, **data)
+    if final: final_student([c for c in clips if c.id not in bad], recipe, out, reports, quiet, **data)
     if report: on_first(_report, out, reports, dls, judged, recipe)
     return reports
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastcore.all import L, patch
-from ..core import SoccerKDError, atomic_path, file_sha256, find_run, machine_info, process_number, read_json, write_json, disk_errors
+from ..core import SoccerKDError, atomic_path, file_sha256, find_run, machine_info, process_number, read_json, refuse_pointer, write_json, disk_errors
 from ..data.clips import ClipDataLoaders
 from ..data.splits import split_hash
 from .bank import locked
@@ -144,6 +144,7 @@ def save_run(
 # %% ../../nbs/04_distill/03_runs.ipynb #9310c4f7
 def _run_of(path):
     "What config.json says, if it is that of a run"
+    for name in ("model.safetensors", "split.csv"): refuse_pointer(path/name)
     config = read_json(path/"config.json")
     if lacks := [o for o in ("model", "precision", "data", "record", "weights_sha256") if o not in (config if isinstance(config, dict) else {})]:
         raise SoccerKDError.of(path/"config.json", f"is not that of a run (it has no {lacks[0]})", "give the folder that `save_run` or `soccerkd demo` wrote")

@@ -28,6 +28,7 @@ def _check_file(path):
     if not path.stat().st_size: raise SoccerKDError.of(path, "is empty (0 bytes)", "copy or download it again")
 
 def _why_unreadable(path, e):
+    refuse_pointer(path)
     with open(path, "rb") as f: head = f.read(12)
     cut = _cut_in(path)
     if head[4:8]==b"ftyp" and cut!="moov": return "its table of frames is missing, as after an interrupted recording or copy"
