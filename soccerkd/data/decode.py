@@ -51,7 +51,7 @@ def decode_clip(self:DecodeClip,
         idx = torch.linspace(.5/n, 1-.5/n, n).mul(len(fr)).long()
         return square(short_side(fr, self.size), self.size, self.fit)[idx], idx.float()
     with open_video(o.path, backend=self.backend, resize=self.size, **({"fps":self.fps} if self.fps else {})) as v:
-        end = v.times[-1]+1/v.fps if o.end is None else o.end
+        end = v.duration if o.end is None else o.end
         times = segment_times(o.start, end, n)
         frames = v.read_at(times)
     return square(frames, self.size, self.fit).contiguous(), torch.tensor(times)-o.start

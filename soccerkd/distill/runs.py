@@ -92,7 +92,7 @@ def clip_seconds(self:Learner,
     for o in items[::max(len(items)//n, 1)]:
         try:
             if o.end is None:
-                with open_video(o.path, **({"fps":fps} if fps else {})) as v: secs.append(v.times[-1]+1/v.fps-o.start)
+                with open_video(o.path, **({"fps":fps} if fps else {})) as v: secs.append(v.duration-o.start)
             else: secs.append(o.end-o.start)
         except (SoccerKDError, OSError): pass # Gone since, or never readable
     return round(float(np.median(secs)), 3) if secs else getattr(self, "trained_seconds", None)
