@@ -31,6 +31,7 @@ from soccerkd.distill.callback import *
 from soccerkd.distill.more_losses import *
 from soccerkd.distill.features import *
 from soccerkd.distill.learner import *
+from soccerkd.distill.steady import *
 from soccerkd.distill.faithful import *
 from soccerkd.distill.mixing import *
 from soccerkd.distill.bank import *

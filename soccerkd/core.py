@@ -14,8 +14,9 @@ from fastprogress.fastprogress import ConsoleProgressBar, progress_bar
 
 # %% auto #0
 __all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'refuse_pointer', 'disk_errors', 'atomic_path',
-           'write_json', 'read_json', 'file_sha256', 'watched', 'track', 'quiet_bars', 'process_number', 'repo_root',
-           'data_home', 'pick_device', 'cpu_has_bf16', 'pick_precision', 'versions', 'cpu_name', 'machine_info']
+           'write_json', 'read_json', 'find_run', 'file_sha256', 'watched', 'track', 'quiet_bars', 'process_number',
+           'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16', 'pick_precision', 'versions', 'cpu_name',
+           'machine_info']
 
 # %% ../nbs/00_core.ipynb #745a5fc9
 class SoccerKDError(ValueError):
@@ -132,6 +133,20 @@ def read_json(
     except (UnicodeDecodeError, json.JSONDecodeError) as e:
         refuse_pointer(path)
         raise SoccerKDError.of(path, f"is not JSON ({e})", "write it again") from None
+
+# %% ../nbs/00_core.ipynb #b0289eb2
+def find_run(
+    path, # A run folder, or what `run_recipe`, `soccerkd demo` or `soccerkd distill` wrote
+)->Path: # A folder with a `config.json`
+    "The run folder that `path` stands for"
+    path,remedy = Path(path),"give the folder that `save_run` or `soccerkd demo` wrote"
+    students = [o/k for o in (path/"final", path) for k in ("student_kd", "student_alone", "student")]
+    for o in (path, *students):
+        if (o/"config.json").exists(): return o
+    folds = sorted(o for o in path.glob("fold*") if (o/"student_kd"/"config.json").exists())
+    if not folds: raise SoccerKDError.of(path, "is not a run folder", remedy)
+    remedy = f"give one of its folds, such as {folds[0]}, or run soccerkd distill again"
+    raise SoccerKDError.of(path, "has no student that was trained on all clips", remedy)
 
 # %% ../nbs/00_core.ipynb #6dbdc53c
 def file_sha256(

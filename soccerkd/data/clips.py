@@ -338,7 +338,7 @@ class ClipDataLoaders(DataLoaders):
 @delegates(clip_tfms)
 def from_clips(cls:ClipDataLoaders,
     train:list[Clip], # To train on
-    valid:list[Clip], # To choose by
+    valid:list[Clip]|None, # To choose by; None to train on all clips and choose by none
     test:list[Clip]=(), # Held back for the one final look, see `evaluate`
     n_frames:int=8, # Frames per clip
     size:int=112, # Side of what the network sees, in pixels
@@ -360,6 +360,7 @@ def from_clips(cls:ClipDataLoaders,
     **kwargs,
 )->ClipDataLoaders:
     "Loaders from lists of clips; every clip is read once, here, and what can't be read is left out and counted"
+    need,valid = ("train",) if valid is None else ("train", "validate"),valid or []
     check_leak(train=train, valid=valid, test=test)
     _need_labels([*train, *valid, *test], bs)
     block = ClipBlock(n_frames, size, slots, fit, backend, fps, margin, **kwargs)
@@ -368,7 +369,7 @@ def from_clips(cls:ClipDataLoaders,
     every = [*train, *valid, *test]
     faults = reading_faults(decode, every, keep) if cache is None else _from_cache(decode, every, cache)
     bad = bad_table(every, faults)
-    before,(train,valid,test) = train,_without(bad, faults, on_bad, train, valid, test)
+    before,(train,valid,test) = train,_without(bad, faults, on_bad, train, valid, test, need=need)
     _need_classes(before, train, bad)
     vocab = _class_names(vocab, train, [*valid, *test])
     db = DataBlock((block, CategoryBlock(vocab=vocab, sort=False)), get_y=ClipLabel(), splitter=IndexSplitter(range(len(train), len(train)+len(valid))))

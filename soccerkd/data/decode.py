@@ -135,7 +135,7 @@ def _one_shape(
         raise SoccerKDError.of(j, f"is decoded to {b[0]} x {b[1]} pixels, but {i} to {a[0]} x {a[1]}", "with fit='whole' all clips need one aspect ratio; use fit='crop' or fit='pad', or leave some out")
 
 # %% ../../nbs/02_data/05b_decode.ipynb #d77f6fd8
-def _without(bad, faults, on_bad, *splits):
+def _without(bad, faults, on_bad, *splits, need=("train", "validate")):
     "The splits without the clips that can't be read, or the error that they are"
     if on_bad not in ("skip", "raise"):
         raise SoccerKDError.of(f"on_bad={on_bad!r}", "is not known", "use 'skip' or 'raise'")
@@ -146,7 +146,7 @@ def _without(bad, faults, on_bad, *splits):
         print(f"{len(bad)} of {len(faults)} clips can't be read and are left out, see .bad: {some}")
     told = iter(faults)
     splits = [[c for c,why in zip(s, told) if not why] for s in splits]
-    for name,s in zip(("train", "validate"), splits):
+    for name,s in zip(need, splits):
         if s: continue
         first = f"; the first that can't be read: {bad.reason[0]}" if len(bad) else ""
         raise SoccerKDError.of(f"the clips to {name} on", "are none", f"check the paths{first}")

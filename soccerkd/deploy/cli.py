@@ -112,7 +112,7 @@ def distill(
     student_weights:str=None, # Weights to start from: a file, or DEFAULT for torchvision's own where they are in PyTorch's cache
     alpha:float=None, # Weight of the teacher's term, 0 to 1; the labels get 1-alpha; .5 (.95) by default
     temperature:float=None, # Softens both sides; 4 (6) by default
-    epochs:int=None, # Passes of each student; 10 (170) by default
+    epochs:int=None, # Passes of each student; by default 10, and more for few clips (170)
     teacher_epochs:int=None, # Passes of the teacher; as the students (100) by default
     lr:float=2e-3, # Highest learning rate
     n_frames:int=8, # Frames per clip (1)
@@ -125,22 +125,31 @@ def distill(
     frozen:str=None, # Image network for the control on frozen features, such as mobilenet_v2
     frozen_weights:str=None, # Its weights: a file, or DEFAULT
     seed:int=None, # For folds, weights and batches; 0 (230) by default
+    no_final:bool=False, # Leave out the student that is trained on all clips at the end
     device:str=None, # cpu or cuda
     json:bool=False, # Print JSON
 ):
     "Teacher, student alone and student with teacher on your clips, with whole groups held out"
     given = {k:v for k,v in dict(alpha=alpha, temperature=temperature, size=size, bs=bs, seed=seed).items() if v is not None}
-    unused = dict(student=student!="tam_resnet18", student_weights=student_weights, lr=lr!=2e-3, n_frames=n_frames!=8, hold_out=hold_out, folds=folds!=5, frozen=frozen)
+    unused = dict(student=student!="tam_resnet18", student_weights=student_weights, lr=lr!=2e-3, n_frames=n_frames!=8,
+        hold_out=hold_out, folds=folds!=5, frozen=frozen, no_final=no_final)
     if variant!="ours": return _faithful([k for k,v in unused.items() if v], path, out, variant, teacher, teacher_weights, teacher_epochs, epochs, names(labels), names(groups), device, given, json)
-    from soccerkd.deploy.compare import compare_on, counts_table, find_clips
-    from soccerkd.evaluate.recipe import Recipe
-    check_networks(n_frames, (teacher or "tam_mobilenet_v2", teacher_weights), (student, student_weights), *([(frozen, frozen_weights)] if frozen else []))
-    clips,epochs,data = find_clips(path, names(labels), names(groups)),epochs or 10,{k:given.pop(k, v) for k,v in (("size", 112), ("bs", 8))}
+    from soccerkd.deploy.compare import best_of, compare_on, counts_table, find_clips, told_best
+    from soccerkd.evaluate.recipe import Recipe, faults_text
+    known = (teacher or "tam_mobilenet_v2", teacher_weights), (student, student_weights)
+    check_networks(n_frames, *known, *([(frozen, frozen_weights)] if frozen else []))
+    clips = find_clips(path, names(labels), names(groups))
+    data = dict(size=given.pop("size", 112), bs=given.pop("bs", 8), n_frames=n_frames, device=device)
     recipe = Recipe(teacher or "tam_mobilenet_v2", student, teacher_epochs or epochs, epochs, lr, teacher_weights=teacher_weights, student_weights=student_weights, **given)
     held = [names(o) for o in hold_out.split("/")] if hold_out else folds
-    reports = compare_on(clips, recipe, out, held, (frozen, frozen_weights) if frozen else None, n_frames=n_frames, device=device, **data)
-    if json: return {k:dict(right=int(r.right.sum()), **r) for k,r in reports.items()}
-    if not int(os.environ.get("RANK", 0)): print(counts_table(reports).to_string()) # Of several processes the first one speaks
+    control = (frozen, frozen_weights) if frozen else None
+    reports = compare_on(clips, recipe, out, held, control, final=not no_final, **data)
+    last = None if no_final else os.path.join(out, "final", "student")
+    scores = {k:dict(right=int(r.right.sum()), **r) for k,r in reports.items()}
+    if json: return dict(**scores, best=best_of(reports), final=last)
+    if int(os.environ.get("RANK", 0)): return # Of several processes the first one speaks
+    told = faults_text(reports)
+    print(counts_table(reports).to_string(), *([told] if told else []), told_best(reports, out), sep="\n\n")
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #1f89c91d
 def _faithful(unused, path, out, variant, teacher, weights, teacher_epochs, epochs, labels, groups, device, given, json):
@@ -166,7 +175,7 @@ def train_teacher(
     weights:str=None, # Weights to start from: a file, or DEFAULT for torchvision's own where they are in PyTorch's cache
     split:str=None, # Table of soccerkd split for the clips at PATH
     valid:float=.2, # Share to validate on, if nothing says which clips
-    epochs:int=10, # Passes over the training clips
+    epochs:int=None, # Passes over the training clips; by default 10, and more for few clips
     lr:float=2e-3, # Highest learning rate
     n_frames:int=8, # Frames per clip
     size:int=112, # Side of the picture, in pixels
@@ -180,7 +189,7 @@ def train_teacher(
     "One network on your clips, to use or to teach with"
     from soccerkd.data.clips import ClipDataLoaders
     from soccerkd.deploy.compare import find_splits
-    from soccerkd.evaluate.recipe import Recipe, judge, train_role
+    from soccerkd.evaluate.recipe import Recipe, faults_text, judge, train_role
     check_networks(n_frames, (model, weights))
     parts = find_splits(path, split, names(labels), names(groups), valid, seed)
     dls = ClipDataLoaders.from_clips(**parts, n_frames=n_frames, size=size, bs=bs, seed=seed, device=device)
@@ -188,6 +197,7 @@ def train_teacher(
     r = judge(learn, out, "valid")
     page = _page(out, learn, r)
     if json: return dict(run=out, report=page, **r)
+    if told := faults_text({"teacher":r}): print(told)
     print(r._repr_markdown_()); print(page)
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #81214ffa

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..core import SoccerKDError, disk_errors, read_json, file_sha256, refuse_pointer, track
+from ..core import SoccerKDError, disk_errors, find_run, read_json, file_sha256, refuse_pointer, track
 from .events import *
 from .stream import *
 from .windows import *
@@ -87,10 +87,7 @@ def _run_folder(path):
     if path.suffix.lower() in _pickles and not path.is_dir():
         raise SoccerKDError.of(path, "may be a pickle, which can run any program when it is opened", "give the run folder that save_run wrote, its model.safetensors, or an ONNX file")
     if not path.exists(): raise SoccerKDError.of(path, "does not exist", "give a run folder, a .safetensors or an .onnx file, or a Learner")
-    if path.is_dir():
-        if not (path/"config.json").exists() and (path/"student_kd").is_dir(): return path/"student_kd" # As in `load_run`
-        if not (path/"config.json").exists(): raise SoccerKDError.of(path, "is not a run folder", "give the folder that `save_run` or `soccerkd demo` wrote")
-        return path
+    if path.is_dir(): return find_run(path)
     if path.suffix.lower()!=".safetensors": raise SoccerKDError.of(path, "is no network", "give a run folder, a .safetensors or an .onnx file, or a Learner")
     if path.name!="model.safetensors" or not (path.parent/"config.json").exists():
         raise SoccerKDError.of(path, "holds weights but not which network they are for", "give the run folder, where config.json lies beside model.safetensors")

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastcore.all import L, patch
-from ..core import SoccerKDError, atomic_path, file_sha256, machine_info, process_number, read_json, refuse_pointer, write_json, disk_errors
+from ..core import SoccerKDError, atomic_path, file_sha256, find_run, machine_info, process_number, read_json, refuse_pointer, write_json, disk_errors
 from ..data.clips import ClipDataLoaders
 from ..data.splits import split_hash
 from ..data.tables import read_table
@@ -153,14 +153,12 @@ def _run_of(path):
 
 # %% ../../nbs/04_distill/03_runs.ipynb #3896f176
 def load_run(
-    path, # Folder that `save_run` wrote; of a recipe's folder the taught student is read
+    path, # Folder that `save_run` wrote, or that of a recipe or of `soccerkd distill`, see `find_run`
     dls=None, # Loaders to go on with; by default loaders without clips, enough for `predict`
     device=None, # See `pick_device`
 )->Learner:
     "The Learner of a run folder; nothing in it is executed"
-    path = Path(path)
-    if not path.is_dir(): raise SoccerKDError.of(path, "is not a run folder", "give the folder that `save_run` or `soccerkd demo` wrote")
-    if not (path/"config.json").exists() and (path/"student_kd").is_dir(): path = path/"student_kd" # The folder of a whole recipe
+    path = find_run(path)
     config = _run_of(path)
     file = path/"model.safetensors"
     if not file.exists(): raise SoccerKDError.of(path, "has no model.safetensors", "train it again")
