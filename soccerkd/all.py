@@ -9,6 +9,7 @@ from soccerkd.video.scan import *
 from soccerkd.data.render import write_video
 from soccerkd.data.world import *
 from soccerkd.data.nothing import *
+from soccerkd.data.tables import *
 from soccerkd.data.splits import *
 from soccerkd.data.transforms import *
 from soccerkd.data.feed import *
