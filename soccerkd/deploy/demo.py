@@ -159,7 +159,8 @@ def demo_seeds(
         reports = run_recipe(dls, recipe, out/precision/f"seed{s}", quiet=True)
         minutes = dict(minutes=(time.time()-start)/60, processor_minutes=(_processor_seconds()-used)/60)
         row = dict(demo_scores(reports), setting=setting_text(recipe, dls),
-            **{k:round(v, 2) for k,v in minutes.items()}, machine=dict(machine_info(), instructions=torch.backends.cpu.get_cpu_capability()),
+            **{k:round(v, 2) for k,v in minutes.items()},
+            machine=dict(machine_info(), instructions=torch.backends.cpu.get_cpu_capability()),
             clips=dls.table.split.value_counts().to_dict())
         _keep_seed(file, about, precision, s, row)
         told = f"{row['right']} of {row['n']}, p = {row['p_value']:.2g}, {row['minutes']} minutes"
