@@ -268,14 +268,15 @@ def evaluate(
     again:bool=False, # Allow a further look at clips that were held back when it was trained
     report:str=None, # Folder for a report.html about these clips
     calibrate:str=None, # Folder or table with the validation clips: fit the temperature on them first, and keep it in the run
+    labels:str=None, # Class names to keep, separated by commas; all by default, which the run must know
 ):
     "Scores of a trained network on labelled clips"
     from soccerkd.deploy.compare import find_clips
     from soccerkd.distill.runs import load_run
     from soccerkd.evaluate.report import evaluate as score
     learn = load_run(run, device=device)
-    if calibrate: _calibrate(learn, find_clips(calibrate))
-    dl = learn.dls.test_dl(find_clips(path), with_labels=True, num_workers=0)
+    if calibrate: _calibrate(learn, find_clips(calibrate, names(labels)))
+    dl = learn.dls.test_dl(find_clips(path, names(labels)), with_labels=True, num_workers=0)
     r = score(learn, dl, again=again)
     if report: _page(report, learn, r, dl)
     if json: return dict(r)

@@ -530,7 +530,9 @@ def check(self:TeacherBank,
     self.__init__(self.path, self.mode) # Others may have filled it further
     s = self.settings
     if self.what!=what: raise SoccerKDError.of(self.path, f"holds {self.what} and no {what}", "make one with TeacherBank.make" if what!="features" else "make one with bank_features")
-    if self.vocab is not None and set(dls.vocab)!=set(self.vocab): raise SoccerKDError.of(self.path, f"is about the classes {', '.join(self.vocab)}, the data has {', '.join(map(str, dls.vocab))}", "make a bank for these classes")
+    if self.vocab is not None and set(dls.vocab)!=set(self.vocab): # Another order will do
+        theirs,ours = (", ".join(map(str, o)) for o in (self.vocab, dls.vocab))
+        raise SoccerKDError.of(self.path, f"is about the classes {theirs}, the data has {ours}", "make a bank for these classes")
     if teacher is not None and _mark(teacher, what)!=s["teacher"]: raise SoccerKDError.of(self.path, f"holds the {'features' if what=='features' else 'answers'} of another {'backbone' if what=='features' else 'teacher'}, or of this one before it was trained on", "make another bank")
     now = json.loads(json.dumps(preprocessing(dls, s["split"]), default=str))
     if diff := [k for k,v in now.items() if s["input"].get(k)!=v]: raise SoccerKDError.of(self.path, f"was made with another {' and '.join(diff)}", "use the loaders it was made with, or make another bank")

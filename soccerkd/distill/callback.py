@@ -163,7 +163,8 @@ def labels_term(self:DistillCallback,
     "The labels' term, on the scale of the loss function"
     each = self.hard_each()
     total = each.sum()
-    return hard*(share*each).sum()/torch.where(total==0, torch.ones_like(total), total) # Nothing is to be shared if all losses are zero
+    total = torch.where(total==0, torch.ones_like(total), total) # If all losses are zero, there is nothing to share
+    return hard*(share*each).sum()/total
 
 # %% ../../nbs/04_distill/01_callback.ipynb #952a51e8
 class DistillRecorder(Callback):

@@ -210,7 +210,8 @@ def tell_classes(
     if ours is None: return
     ours = list(ours)
     if theirs is not None and list(theirs)!=ours and set(theirs)==set(ours):
-        raise SoccerKDError.of("the network", f"counts its classes {', '.join(map(str, theirs))}, the loaders {', '.join(map(str, ours))}",
+        a,b = (", ".join(map(str, o)) for o in (theirs, ours))
+        raise SoccerKDError.of("the network", f"counts its classes {a}, the loaders {b}",
             f"make the loaders with vocab={list(theirs)}, or give the network a new classifier with set_classes")
     model.vocab = ours
 

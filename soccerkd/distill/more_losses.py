@@ -99,7 +99,7 @@ def attention_map(
 def attention_transfer(
     student:Tensor, # `[N,C,H,W]`
     teacher:Tensor, # `[N,D,h,w]`; no gradient flows into them
-    per_pixel:bool=False, # The scale of the authors' code, a mean over the map, instead of that of their formula, half the sum
+    per_pixel:bool=False, # The scale of the authors' code: the mean over the map instead of half the sum
 )->Tensor: # Scalar, 0 to 1; per pixel 0 to 2/(H*W)
     "Half the squared distance of the attention maps (Zagoruyko and Komodakis 2017)"
     _maps(student, teacher)
@@ -127,6 +127,7 @@ def hint_loss(
     "Mean squared distance of two feature maps (FitNets, Romero et al. 2015, arXiv 1412.6550)"
     _maps(student, teacher)
     if student.shape[1]!=teacher.shape[1]:
-        raise SoccerKDError.of("the hint", f"has {teacher.shape[1]} channels, the student {student.shape[1]}", "project the student's features first, as FeatureDistill does")
+        fault = f"has {teacher.shape[1]} channels, the student {student.shape[1]}"
+        raise SoccerKDError.of("the hint", fault, "project the student's features first, as FeatureDistill does")
     s,t = full_precision(student, teacher.detach())
     return F.mse_loss(s, _fit(t, s))

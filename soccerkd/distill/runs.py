@@ -126,7 +126,8 @@ def run_config(
     net,data = bare(learn.model),getattr(learn.dls, "config", None)
     names = class_names(learn)
     if data and names: data = {**data, "vocab":names} # The network's own order
-    res = dict(model=getattr(net, "config", None) if isinstance(net, ClipNet) else None, rebuild=_can_rebuild(net), network=type(net).__name__,
+    config = net.config if isinstance(net, ClipNet) else None
+    res = dict(model=config, rebuild=_can_rebuild(net), network=type(net).__name__,
         precision=getattr(net, "precision", "fp32"), data=data, vocab=names, record=getattr(learn, "record", {}))
     if getattr(net, "weights_report", None): res["weights_report"] = asdict(net.weights_report)
     if getattr(learn.dls, "table", None) is not None: res["split_hash"] = split_hash(learn.dls.table)
@@ -163,7 +164,8 @@ def save_run(
     with disk_errors(path/"config.json"), locked(path, 20): _write_run(learn, path, extra) # One after the other, if two write here
     learn.run_path = path
     if not read_json(path/"config.json")["rebuild"]:
-        print(f"{path.name}: all weights are kept, but this {type(bare(learn.model)).__name__} can't be built from a name; to have it back, make it yourself and say load_run(path, model=it)")
+        kind,how = type(bare(learn.model)).__name__,"make it yourself and say load_run(path, model=it)"
+        print(f"{path.name}: all weights are kept, but this {kind} can't be built from a name; to have it back, {how}")
     return path
 
 # %% ../../nbs/04_distill/03_runs.ipynb #9310c4f7
@@ -180,12 +182,14 @@ def _filled(path, config, model):
     if not file.exists(): raise SoccerKDError.of(path, "has no model.safetensors", "train it again")
     if file_sha256(file)!=config["weights_sha256"]: raise SoccerKDError.of(file, "is not the file that was saved (checksum differs)", "copy the run folder again")
     if model is None and not config.get("rebuild", bool(config["model"])):
-        raise SoccerKDError.of(path, f"holds a {config.get('network', 'network')} that can't be built from a name", "make the network yourself and say load_run(path, model=it)")
+        fault = f"holds a {config.get('network', 'network')} that can't be built from a name"
+        raise SoccerKDError.of(path, fault, "make the network yourself and say load_run(path, model=it)")
     net = model_from_config(config["model"]) if model is None else model
     try: net.load_state_dict(load_file(file))
     except (SafetensorError, RuntimeError) as e:
-        fault,remedy = ("than config.json says", "train it again, or say load_run(path, model=network)") if model is None else (f"than this {type(net).__name__} has", "make the network as it was when it was saved")
-        raise SoccerKDError.of(file, f"holds other weights {fault} ({_reason(e)})", remedy) from None
+        whose,remedy = f"this {type(net).__name__} has","make the network as it was when it was saved"
+        if model is None: whose,remedy = "config.json says","train it again, or say load_run(path, model=network)"
+        raise SoccerKDError.of(file, f"holds other weights than {whose} ({_reason(e)})", remedy) from None
     return net
 
 def _reason(e):
@@ -200,7 +204,8 @@ def with_vocab(self:ClipDataLoaders,
 )->ClipDataLoaders: # The same clips; `self` stays as it is
     "Loaders whose labels are numbers in the order of `vocab`"
     names = list(vocab)
-    if odd := [o for o in self.vocab if o not in names]: raise SoccerKDError.of(f"vocab={names}", f"has no {odd[0]}, which is a class of these clips", "name all classes of the clips")
+    if odd := [o for o in self.vocab if o not in names]:
+        raise SoccerKDError.of(f"vocab={names}", f"has no {odd[0]}, a class of these clips", "name all of them")
     res = copy(self)
     res.loaders = [_counted(dl, names) for dl in self.loaders]
     if self.config: res.config = {**self.config, "vocab":names}
@@ -210,7 +215,8 @@ def with_vocab(self:ClipDataLoaders,
 def _counted(dl, names):
     "A loader whose labels are numbers in the order of `names`"
     clips,labels = dl.dataset.tls
-    ds = Datasets(tls=[clips, TfmdLists(labels.items, [ClipLabel(), Categorize(vocab=names, sort=False)], split_idx=labels.split_idx)], n_inp=1)
+    steps = [ClipLabel(), Categorize(vocab=names, sort=False)]
+    ds = Datasets(tls=[clips, TfmdLists(labels.items, steps, split_idx=labels.split_idx)], n_inp=1)
     res = dl.new(ds)
     res.rng,res.seeds = dl.rng,dl.seeds
     if dl.balance is not None: res.balance = [names.index(c.label) for c in labels.items]
@@ -221,14 +227,19 @@ def _loaders_of(path, config, dls, device):
     "Loaders that count the classes of a run as it does"
     theirs = config.get("vocab") or (config["data"] or {}).get("vocab")
     if dls is None:
-        if not config["data"]: raise SoccerKDError.of(path, "was trained with loaders that are not ours, so that they can't be made again", "say load_run(path, dls=loaders)")
+        if not config["data"]:
+            raise SoccerKDError.of(path, "doesn't say how its loaders are made", "say load_run(path, dls=loaders)")
         return ClipDataLoaders.blank(config["data"], device)
     ours = getattr(dls, "vocab", None)
     if theirs is None or ours is None or list(ours)==list(theirs): return dls
     told = f"knows the classes {', '.join(map(str, theirs))}"
     if odd := [str(o) for o in ours if o not in theirs]:
-        raise SoccerKDError.of(path, f"{told}, the loaders have {', '.join(odd)}", "name the classes alike, or train a network for these with weights=RUN/model.safetensors")
-    if not isinstance(dls, ClipDataLoaders): raise SoccerKDError.of(path, f"{told}, the loaders {', '.join(map(str, ours))}", "make them with the classes in the order of the run")
+        remedy = "name the classes alike, or train a network for these with weights=RUN/model.safetensors"
+        raise SoccerKDError.of(path, f"{told}, the loaders have {', '.join(odd)}", remedy)
+    if not isinstance(dls, ClipDataLoaders):
+        counted = ", ".join(map(str, ours))
+        raise SoccerKDError.of(path, f"{told}, the loaders {counted}", "make them with the classes in this order")
+    print(f"{path.name}: the classes of the loaders are counted as in the run: {', '.join(map(str, theirs))}")
     return dls.with_vocab(theirs)
 
 # %% ../../nbs/04_distill/03_runs.ipynb #3896f176
@@ -246,9 +257,10 @@ def load_run(
     dls,net = _loaders_of(path, config, dls, device),_filled(path, config, model)
     net.vocab = None # The names that count are those of the run, which the loaders have
     learn = teacher_learner(dls, net, precision="fp32")
-    if isinstance(net, ClipNet): net.precision = config["precision"] if config["precision"]!="fp16" or learn.dls.device.type=="cuda" else "fp32"
+    half_here = config["precision"]!="fp16" or learn.dls.device.type=="cuda"
+    if isinstance(net, ClipNet): net.precision = config["precision"] if half_here else "fp32"
     net.eval()
-    if "weights_report" in config: net.weights_report = WeightsReport(**config["weights_report"]) # If it is saved again, it began there still
+    if "weights_report" in config: net.weights_report = WeightsReport(**config["weights_report"]) # It began there still
     learn.record,learn.run_path,learn.trained_seconds = config["record"],path,config.get("clip_seconds")
     return learn.use_temperature(config["temperature"]) if "temperature" in config else learn
 
@@ -262,7 +274,8 @@ def new_empty(self:ClipDataLoaders)->ClipDataLoaders:
 def without_training(self:ClipLearner)->ClipLearner: # With the same network
     "A Learner with what answers need, and no more"
     net = bare(self.model)
-    res = teacher_learner(self.dls.new_empty(), net, precision="fp32", metrics=self.metrics, loss_func=self.loss_func, wd=self.wd)
+    kept = dict(metrics=self.metrics, loss_func=self.loss_func, wd=self.wd)
+    res = teacher_learner(self.dls.new_empty(), net, precision="fp32", **kept)
     if isinstance(net, ClipNet): net.precision = self.model.precision
     for k in ("record", "run_path", "temperature", "path", "model_dir"):
         if k in vars(self): setattr(res, k, getattr(self, k))
@@ -280,7 +293,8 @@ def export(self:ClipLearner,
     training = self.model.training
     try: Learner.export(self.without_training(), fname, **kwargs)
     except (pickle.PicklingError, AttributeError, TypeError) as e:
-        raise SoccerKDError.of(self.path/fname, f"can't be written ({e})", "use save_run, which keeps weights and settings") from e
+        remedy = "use save_run, which keeps weights and settings"
+        raise SoccerKDError.of(self.path/fname, f"can't be written ({e})", remedy) from e
     finally: self.model.train(training)
 
 # %% ../../nbs/04_distill/03_runs.ipynb #f2bffef9

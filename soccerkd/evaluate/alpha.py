@@ -93,7 +93,8 @@ class DistillTrial:
         options:dict|None=None, # Of the students, for `create_model`, such as `dropout`
     ):
         if split not in ("valid", "test"): raise SoccerKDError.of(f"split={split!r}", "is not known", "use 'valid' or 'test'")
-        self.dls,self.teacher,self.folder,self.epochs,self.lr,self.views = dls,network_of(teacher),Path(folder),epochs,lr,views
+        self.dls,self.teacher,self.folder = dls,network_of(teacher),Path(folder)
+        self.epochs,self.lr,self.views = epochs,lr,views
         if not isinstance(self.teacher, nn.Module): raise SoccerKDError.of(f"teacher={teacher!r:.60}", "is neither a module nor a Learner", "give a trained network")
         self.split,self.precision,self.options = split,precision,options or {}
     @property

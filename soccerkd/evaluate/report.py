@@ -35,7 +35,9 @@ def _places(learn, dl):
     items = getattr(getattr(dl, "dataset", None), "items", None) or []
     labels = {o.label for o in items} if items and all(hasattr(o, "label") for o in items) else set(ours)
     if odd := sorted(map(str, labels-set(theirs))):
-        raise SoccerKDError.of(f"clips of the class {odd[0]}", f"are nothing that the network knows ({', '.join(map(str, theirs))})", "leave them out, or name them as it does")
+        known = ", ".join(map(str, theirs))
+        fault = f"are nothing that the network knows ({known})"
+        raise SoccerKDError.of(f"clips of the class {odd[0]}", fault, "leave them out, or name them as it does")
     return np.array([theirs.index(k) if k in theirs else -1 for k in ours])
 
 # %% ../../nbs/05_evaluate/03_report.ipynb #93139375
@@ -46,7 +48,8 @@ def ask_network(
 )->list[np.ndarray]: # What `f` gave for all clips, and the labels `[N]`, as the network counts them
     "Run `f` over a loader with the network in evaluation mode"
     model,was,places = learn.model,[m for m in learn.model.modules() if m.training],_places(learn, dl)
-    room = memory_errors(f"a batch of {getattr(dl, 'bs', 'these')} clips", dl.device, "use loaders with a smaller bs, or device='cpu'")
+    batch,remedy = f"a batch of {getattr(dl, 'bs', 'these')} clips","use loaders with a smaller bs, or device='cpu'"
+    room = memory_errors(batch, dl.device, remedy)
     model.eval().to(dl.device)
     try:
         with room, torch.inference_mode():
@@ -138,7 +141,8 @@ def report_on(
     z,y,frames = answers(learn, dl)
     items = list(getattr(dl.dataset, "items", []))
     groups = [getattr(o, "group", None) for o in items]
-    res = report_of(z if frames is None else frames, y, class_names(learn) or learn.dls.vocab, groups if len(groups)==len(y) and all(groups) else None)
+    vocab,told = class_names(learn) or learn.dls.vocab,len(groups)==len(y) and all(groups)
+    res = report_of(z if frames is None else frames, y, vocab, groups if told else None)
     res.ids = [getattr(o, "id", str(i)) for i,o in enumerate(items)]
     x = plain(dl.one_batch()[0])[:1]
     res.update(params=count_params(learn.model), ms_per_clip=latency(learn.model, x, n=10).median if timing else float("nan"), synthetic=is_synthetic(items))

@@ -67,7 +67,8 @@ def class_order(
     if theirs==ours: return None
     if sorted(map(str, theirs))!=sorted(map(str, ours)):
         known,wanted = (", ".join(map(str, o)) for o in (theirs, ours))
-        raise SoccerKDError.of(whose, f"knows the classes {known}, the data has {wanted}", "train it on the same classes, or name the classes alike")
+        remedy = "train it on the same classes, or name the classes alike"
+        raise SoccerKDError.of(whose, f"knows the classes {known}, the data has {wanted}", remedy)
     return [theirs.index(k) for k in ours]
 
 # %% ../../nbs/03_models/05a_teachers.ipynb #3669e7ce
@@ -104,7 +105,8 @@ class Ensemble(nn.Module):
         self.register_buffer("weights", w/w.sum(), persistent=False)
     def _alike(self, model, vocab, i):
         "A member that answers in the order of the first"
-        return model if class_order(vocab, self.vocab, f"network {i} of the ensemble") is None else InOrder(model, self.vocab)
+        moved = class_order(vocab, self.vocab, f"network {i} of the ensemble")
+        return model if moved is None else InOrder(model, self.vocab)
     def forward(self, x):
         z = torch.stack([m(x).float() for m in self.models])
         w = self.weights.view(-1, 1, 1)
