@@ -1,5 +1,5 @@
 "What is committed is what the notebooks say: modules exported, notebooks cleaned, README written"
-import re, shutil, subprocess, sys, sysconfig
+import ast, re, shutil, subprocess, sys, sysconfig
 from pathlib import Path
 import pytest
 from conftest import root
@@ -47,3 +47,16 @@ def test_notebooks_are_light():
     "A page stays small enough to read as a diff"
     heavy = {o.relative_to(root).as_posix():o.stat().st_size//1000 for o in (root/"nbs").rglob("*.ipynb") if o.stat().st_size>300_000}
     assert not heavy, f"kB: {heavy}"
+
+proper = "ConvNeXt CutMix EfficientNet GitHub MixUp MobileNet NumPy PyAV PyTorch RegNet SoccerDB1 SoccerKDNet SoccerNet TensorBoard".split()
+
+def test_names_in_remedies():
+    "A class that a sentence recommends exists"
+    known,said = {*proper},{}
+    for name,text in texts(root/"soccerkd", "*.py").items():
+        for n in ast.walk(ast.parse(text)):
+            known |= {o for k in ("id", "attr", "name") if isinstance(o := getattr(n, k, None), str)}
+            if not (isinstance(n, ast.Call) and getattr(n.func, "attr", "")=="of" and len(n.args)==3): continue
+            words = [o.value for o in ast.walk(n.args[2]) if isinstance(o, ast.Constant) and isinstance(o.value, str)]
+            for w in re.findall(r"(?<![\w/.-])[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]*)+\b", " ".join(words)): said.setdefault(w, name)
+    assert len(said)>5 and {k:v for k,v in said.items() if k not in known}=={}

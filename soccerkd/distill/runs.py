@@ -216,7 +216,7 @@ def _counted(dl, names):
     "A loader whose labels are numbers in the order of `names`"
     clips,labels = dl.dataset.tls
     steps = [ClipLabel(), Categorize(vocab=names, sort=False)]
-    ds = Datasets(tls=[clips, TfmdLists(labels.items, steps, split_idx=labels.split_idx)], n_inp=1)
+    ds = Datasets(tls=[clips, TfmdLists(labels.items, steps, split_idx=labels.split_idx)], n_inp=dl.dataset.n_inp)
     res = dl.new(ds)
     res.rng,res.seeds = dl.rng,dl.seeds
     if dl.balance is not None: res.balance = [names.index(c.label) for c in labels.items]
@@ -255,7 +255,7 @@ def load_run(
     if not (path/"config.json").exists() and (path/"student_kd").is_dir(): path = path/"student_kd" # The folder of a whole recipe
     config = _run_of(path)
     dls,net = _loaders_of(path, config, dls, device),_filled(path, config, model)
-    net.vocab = None # The names that count are those of the run, which the loaders have
+    net.vocab = config.get("vocab") or getattr(dls, "vocab", None) # The names that count are those of the run
     learn = teacher_learner(dls, net, precision="fp32")
     half_here = config["precision"]!="fp16" or learn.dls.device.type=="cuda"
     if isinstance(net, ClipNet): net.precision = config["precision"] if half_here else "fp32"
@@ -274,9 +274,9 @@ def new_empty(self:ClipDataLoaders)->ClipDataLoaders:
 def without_training(self:ClipLearner)->ClipLearner: # With the same network
     "A Learner with what answers need, and no more"
     net = bare(self.model)
-    kept = dict(metrics=self.metrics, loss_func=self.loss_func, wd=self.wd)
+    precision,kept = getattr(net, "precision", None),dict(metrics=self.metrics, loss_func=self.loss_func, wd=self.wd)
     res = teacher_learner(self.dls.new_empty(), net, precision="fp32", **kept)
-    if isinstance(net, ClipNet): net.precision = self.model.precision
+    if precision: net.precision = precision # That of the network, which is this one
     for k in ("record", "run_path", "temperature", "path", "model_dir"):
         if k in vars(self): setattr(res, k, getattr(self, k))
     res.trained_seconds = self.clip_seconds()
