@@ -37,7 +37,16 @@ def test_distill_on_a_folder(few_clips, soccerkd, tmp_path):
     n = len(list(few_clips.rglob("*.mp4")))
     assert all(o in first for o in ("teacher", "student alone", "student + KD", f"of {n}"))
     m = json.loads(soccerkd(*args, "--json").stdout)
-    assert list(m)==["teacher", "student_alone", "student_kd"] and m["teacher"]["n"]==n and f"{m['teacher']['right']} of {n}" in first
+    roles = ["teacher", "student_alone", "student_kd"]
+    assert list(m)==[*roles, "best", "final"] and m["teacher"]["n"]==n and f"{m['teacher']['right']} of {n}" in first
+    assert m["best"] in roles and f"--model {tmp_path/'out'}" in first
+    for k in roles: # What went wrong stands under the table too
+        assert all(o in first for o in m[k]["faults"])
+    trained = json.loads((tmp_path/"out"/"final"/"student"/"config.json").read_text())["settings"]
+    assert trained["role"] in ("student_alone", "student_kd") and str(tmp_path/"out"/"final"/"student")==m["final"]
+    film,found = next(few_clips.rglob("*.mp4")),tmp_path/"events.json"
+    soccerkd("predict", film, "--model", tmp_path/"out", "--out", found)
+    assert found.exists()
 
 def test_demo_for_programs(small_demo, tmp_path, soccerkd):
     "The demonstration with a class without actions: standard output is JSON and nothing else, and its report can be made again, elsewhere"

@@ -20,6 +20,7 @@ from .. import __version__
 from ..core import SoccerKDError, atomic_path, rng_for
 from ..data.clips import is_synthetic
 from ..data.splits import Clip, grouped_split
+from ..data.tables import read_table
 from ..data.transforms import plain
 import soccerkd.distill.runs # Learner.clip_seconds
 from .onnx_clips import *
@@ -70,14 +71,17 @@ def weights_sha256(
 
 def export_facts(
     learn:Learner, # With the `config` of `ClipDataLoaders`
-)->dict: # With `fact_keys`, and `clip_seconds`
+)->dict: # With `fact_keys`, `clip_seconds` and `reading`
     "What the file has to say about itself"
     cfg = getattr(learn.dls, "config", None)
     if not cfg: raise SoccerKDError.of(type(learn.dls).__name__, "doesn't say how clips are cut", "use a Learner with ClipDataLoaders, or one of load_run")
     m = learn.model
     stats = dict(mean=(-m.shift/m.scale).flatten().tolist(), std=(1/m.scale).flatten().tolist()) if isinstance(m, ClipNet) else dict(mean=None, std=None)
-    return dict(soccerkd=__version__, vocab=list(map(str, class_names(learn) or learn.dls.vocab)), recipe={k:{"margin":1.125, "fit":"crop", "slots":3, **cfg}[k] for k in recipe_keys},
-        **stats, temperature=float(getattr(learn, "temperature", 1.)), precision="fp32", weights_sha256=weights_sha256(m), network=getattr(m, "config", None), clip_seconds=learn.clip_seconds())
+    usual = dict(margin=1.125, fit="crop", slots=3)
+    recipe,secs = {k:{**usual, **cfg}[k] for k in recipe_keys},learn.clip_seconds()
+    return dict(soccerkd=__version__, vocab=list(map(str, class_names(learn) or learn.dls.vocab)), recipe=recipe, **stats,
+        temperature=float(getattr(learn, "temperature", 1.)), precision="fp32", weights_sha256=weights_sha256(m),
+        network=getattr(m, "config", None), clip_seconds=secs, reading=reading_note(recipe, secs))
 
 # %% ../../nbs/06_deploy/09_export.ipynb #3e01c442
 @contextmanager
@@ -125,6 +129,7 @@ def save_onnx(
     "Write network and notes, and the checksum behind them"
     del proto.metadata_props[:]
     for k,v in facts.items(): proto.metadata_props.add(key=k, value=json.dumps(v, ensure_ascii=False))
+    if facts.get("reading"): proto.doc_string = "\n".join(facts["reading"]["steps"]) # Where viewers of ONNX files show it
     data = proto.SerializeToString(deterministic=True)
     with open(path, "wb") as f: f.write(data); f.write(checksum_note(hashlib.sha256(data).hexdigest()))
 
@@ -340,11 +345,11 @@ def calibration_parts(
 )->tuple[list[Clip],list[Clip]]: # To calibrate on, to judge by
     "Clips to calibrate on and to judge by"
     file = getattr(learn, "run_path", None) and learn.run_path/"split.csv"
-    part = {(r.id, r.group):r.split for r in pd.read_csv(file, dtype=str, keep_default_na=False).itertuples()} if file and file.is_file() else {}
+    part = {(r.id, r.group):r.split for r in read_table(file, ("split", "id", "group"), strip=False).itertuples()} if file and file.is_file() else {}
     train,valid,new = ([c for c in clips if part.get((str(c.id), str(c.group)))==o] for o in ("train", "valid", None))
     if train: return train,valid or new
     if not new: raise SoccerKDError.of("the clips", "are validation or test clips of this run", "give the clips it was trained on, or new ones")
-    judge,calibrate = grouped_split(new, .5)
+    judge,calibrate = grouped_split(new, .5, keep_classes=False)
     return [new[i] for i in calibrate],[new[i] for i in judge]
 
 def export_run(

@@ -162,7 +162,12 @@ def _results_section(reports):
     first,named = next(iter(reports.values())),{roles.get(k, k):r for k,r in reports.items()}
     intervals = plot_intervals({k:wilson(int(r.right.sum()), r["n"]) for k,r in named.items()}, baseline=first["majority"])
     told = "<p>The last column is McNemar's test against the student alone on the same clips. One run is one throw of the dice: a small difference here may turn round with another seed.</p>" if len(reports)>1 else ""
-    return table_html(results_table(reports), _formats)+fig_to_html(intervals, "accuracy with intervals")+told+"<p>The interval is Wilson's, 95 %. nll is the negative log likelihood in nats, ece the expected calibration error with ten bins; calibrated: at the temperature that was fitted on the validation clips.</p>"
+    return _faults_html(reports)+table_html(results_table(reports), _formats)+fig_to_html(intervals, "accuracy with intervals")+told+"<p>The interval is Wilson's, 95 %. nll is the negative log likelihood in nats, ece the expected calibration error with ten bins; calibrated: at the temperature that was fitted on the validation clips.</p>"
+
+def _faults_html(reports):
+    "What went wrong, before any number"
+    told = [html.escape(o) for o in faults_text(reports).splitlines()]
+    return '<p class="note">What went wrong:<br>'+"<br>".join(told)+"</p>" if told else ""
 
 def _confusions(reports):
     "The tables of who is taken for whom, side by side"
@@ -222,6 +227,7 @@ def rewrite_report(
     split = "test" if parts["test"] and all((o/"test.npz").exists() for o in where.values()) else "valid"
     learners = {k:load_run(o, dls=dls) for k,o in where.items()}
     reports = {k:judge(learn, where[k], split) for k,learn in learners.items()}
+    with_faults(reports, {k:loss_faults_of(learn) for k,learn in learners.items()})
     recipe = read_json(f)["recipe"] if (f := run/"metrics.json").exists() else config.get("settings", {})
     models = {roles.get(k, k):o.model for k,o in learners.items() if k!="student_alone"} # Which costs what the taught one costs
     return write_report(run, reports, dls, recipe, **{"title":f"Report of {run.name}", "models":models, **kwargs}), reports
