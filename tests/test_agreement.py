@@ -1,5 +1,5 @@
 "One account of a video: the reader of numbered frames and the stream of windows mean the same picture by the same second"
-import io, logging, subprocess, sys
+import io, logging, struct, subprocess, sys
 from fractions import Fraction
 from functools import lru_cache
 import av, numpy as np, pytest
@@ -193,6 +193,16 @@ def test_a_last_picture_may_stay(film, tmp_path):
         s = agree(path)
         assert s.notes==[] and not video_index(path).note
         with open_video(path) as v: assert len(v)==90 and abs(v.duration-s.until)<1e-6 and v.duration>20
+
+
+def test_a_header_that_counts_more_is_no_cut(film, tmp_path):
+    "The sizes of a Matroska say that all of it is there; that its header tells twenty seconds more is a still at the end"
+    data = film("no_b.mkv", **ways["no_b.mp4"]).read_bytes()
+    at = data.index(b"\x44\x89\x88")+3 # Duration, in milliseconds
+    path = tmp_path/"still.mkv"
+    path.write_bytes(data[:at]+struct.pack(">d", 23_600)+data[at+8:])
+    with av.open(str(path)) as c: assert c.duration>23e6
+    assert agree(path).notes==[] and not video_index(path).note
 
 
 def test_a_seek_that_is_refused_is_no_damage(film, monkeypatch, caplog):

@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from ..core import SoccerKDError, read_json, write_json
 from ..data.clips import ClipDataLoaders, is_synthetic
 from ..data.splits import *
+from ..data.tables import table_parts
 from ..data.transforms import plain
 from ..distill.machines import *
 from ..distill.runs import load_run
@@ -38,12 +39,27 @@ def find_clips(
 )->list[Clip]:
     "The labelled clips at a path"
     path = Path(path)
-    csv = path if path.suffix==".csv" else path/"labels.csv"
-    if csv.exists(): return clips_from_labels_csv(csv, labels, groups)
-    if path.suffix==".csv": raise SoccerKDError.of(path, "does not exist", "give a table, or a folder with one folder per class")
-    parts = [path/o for o in ("train", "valid", "val", "test") if (path/o).is_dir()] or [path]
-    res = [c for p in parts for c in clips_from_folder(p) if (not labels or c.label in labels) and (not groups or c.group in groups)]
-    if not res: raise SoccerKDError.of(path, "has no clip of these labels and groups", "leave out --labels or --groups to see them all")
+    if csv := _labels_csv(path): return clips_from_labels_csv(csv, labels or None, groups or None)
+    parts = _kept(clips_by_part(path), labels, groups, path)
+    return [c for v in parts.values() for c in v]
+
+def _labels_csv(path):
+    "The table at a path, if there is one"
+    if path.suffix.lower()!=".csv": return path/"labels.csv" if (path/"labels.csv").exists() else None
+    if path.exists(): return path
+    raise SoccerKDError.of(path, "does not exist", "give a table, or a folder with one folder per class")
+
+def _kept(parts, labels, groups, what):
+    "The clips of some labels and groups in each part; a name that no clip has is refused"
+    every = [c for v in parts.values() for c in v]
+    labels,groups = labels or {c.label for c in every},groups or {c.group for c in every}
+    res = {k:[c for c in v if c.label in labels and c.group in groups] for k,v in parts.items()}
+    if not any(res.values()):
+        raise SoccerKDError.of(
+            what, "has no clip of these labels and groups",
+            "leave out --labels or --groups to see them all")
+    known_names(what, "label", labels, {c.label for c in every})
+    known_names(what, "group", groups, {c.group for c in every})
     return res
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #e18ea6bb
@@ -57,16 +73,22 @@ def find_splits(
 )->dict[str,list[Clip]]: # `train`, `valid`, `test`
     "The labelled clips at a path, each in its part"
     path = Path(path)
-    base = path.parent if path.suffix==".csv" else path
-    if split: parts = read_split(split, base)
-    elif base!=path or (base/"labels.csv").exists() or not (base/"train").is_dir(): return split_clips(find_clips(path, labels, groups), valid_pct, seed=seed)
-    else:
-        valid = next((o for o in ("valid", "val") if (base/o).is_dir()), None)
-        parts = {k:clips_from_folder(base/o) if o and (base/o).is_dir() else [] for k,o in (("train", "train"), ("valid", valid), ("test", "test"))}
-    parts = {k:[c for c in v if (not labels or c.label in labels) and (not groups or c.group in groups)] for k,v in parts.items()}
-    if not any(parts.values()): raise SoccerKDError.of(split or path, "has no clip of these labels and groups", "leave out --labels or --groups to see them all")
+    if split: parts = read_split(split, path.parent if path.suffix.lower()==".csv" else path)
+    elif csv := _labels_csv(path): parts = _table_parts(csv, labels or None, groups or None)
+    else: parts = clips_by_part(path)
+    parts = _kept(parts, labels, groups, split or path)
     if parts["valid"]: return parts
-    return {**split_clips(parts["train"], valid_pct, seed=seed), "test":parts["test"]}
+    res = {**split_clips(parts["train"], valid_pct, seed=seed), "test":parts["test"]}
+    check_leak(**res)
+    return res
+
+def _table_parts(csv, labels, groups):
+    "The clips of a table of segments in the parts that it names, or all to train on"
+    clips,parts = clips_from_labels_csv(csv, labels, groups),table_parts(labelled_rows(csv, labels, groups), csv)
+    if parts is None: return dict(train=clips, valid=[], test=[])
+    res = by_part(clips, parts)
+    check_leak(**res)
+    return res
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #f1c3f4c1
 def held_out_folds(
@@ -81,7 +103,7 @@ def held_out_folds(
         k = min(folds, len(names))
         if k<2: raise SoccerKDError.of("the clips", f"are all of one group ({names[0]})", "give clips of several matches, places or persons")
         for i in range(k, 1, -1):
-            tr,va = grouped_split(rest, 1/i, seed)
+            tr,va = grouped_split(rest, 1/i, seed, keep_classes=False)
             parts.append({rest[j].group for j in va}); rest = [rest[j] for j in tr]
         folds = [*parts, {c.group for c in rest}]
     if odd := sorted(set().union(*folds)-set(names)): raise SoccerKDError.of(f"group {odd[0]}", "has no clip", f"choose from {', '.join(names)}")

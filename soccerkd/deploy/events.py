@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..core import SoccerKDError, atomic_path, read_json, refuse_pointer, write_json
+from ..core import SoccerKDError, atomic_path, read_json, write_json
+from ..data.tables import read_table
 
 # %% auto #0
 __all__ = ['smooth_windows', 'Events', 'find_events', 'over_thresholds', 'event_notes', 'read_events', 'events_html']
@@ -358,12 +359,7 @@ def _table_in(path, rows):
     return ev
 
 # %% ../../nbs/06_deploy/07_events.ipynb #89056bd3
-def _csv_in(path):
-    refuse_pointer(path)
-    try: return _table_in(path, pd.read_csv(path, dtype="str", keep_default_na=False))
-    except FileNotFoundError: raise SoccerKDError.of(path, "does not exist", "check the path") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as e:
-        raise SoccerKDError.of(path, f"is no table ({str(e).strip()})", "give a file that `Events.save` wrote") from None
+def _csv_in(path): return _table_in(path, read_table(path, strip=False))
 
 # %% ../../nbs/06_deploy/07_events.ipynb #1a2c13a4
 def _own_in(path, d):

@@ -15,6 +15,7 @@ from ..core import SoccerKDError, disk_errors, find_run, read_json, file_sha256,
 from .events import *
 from .stream import *
 from .windows import *
+from ..data.tables import cell_text, read_table, with_numbers
 from ..video.files import find_videos
 
 # %% auto #0
@@ -98,7 +99,7 @@ def _run_facts(path):
     config = read_json(path/"config.json")
     if not isinstance(config, dict) or not {"data", "weights_sha256"}<=set(config) or not isinstance(config["data"], dict):
         raise SoccerKDError.of(path/"config.json", "does not say how the network was trained", "give the folder that `save_run` wrote")
-    table = pd.read_csv(path/"split.csv", keep_default_na=False) if (path/"split.csv").exists() else None
+    table = read_table(path/"split.csv", strip=False) if (path/"split.csv").exists() else None
     facts = dict(recipe=clip_recipe(config["data"]), vocab=list(config["data"]["vocab"]), id=config["weights_sha256"])
     length = config.get("clip_seconds") or clip_length(table)
     return dict(**facts, temperature=float(config.get("temperature", 1.)), length=length, calibration=config.get("calibration"))
@@ -221,15 +222,13 @@ def box_views(
     margin:float=1.125, # Side of the square, as a multiple of what the boxes need
 ): # For `stream_windows`
     "A region for each player and window"
-    if isinstance(boxes, (str, Path)): refuse_pointer(boxes)
-    try: t = pd.read_csv(boxes, dtype=dict(player=str)) if isinstance(boxes, (str, Path)) else pd.DataFrame(boxes).copy()
-    except (OSError, ValueError) as e: raise SoccerKDError.of(boxes, f"is no table of boxes ({str(e).strip()})", "give a CSV file with time,x,y,w,h") from None
-    cols = ["time", "x", "y", "w", "h"]
+    is_file,cols = isinstance(boxes, (str, Path)),["time", "x", "y", "w", "h"]
+    t = read_table(boxes) if is_file else pd.DataFrame(boxes).copy()
     if missing := [o for o in cols if o not in t]: raise SoccerKDError.of("boxes", f"have no column `{missing[0]}`", "give time, x, y, w, h and perhaps player")
-    t[cols] = t[cols].apply(pd.to_numeric, errors="coerce")
+    t = with_numbers(t, cols, boxes if is_file else "boxes")
     if not len(t) or not np.isfinite(t[cols].to_numpy()).all() or (t[["w", "h"]]<=0).any().any(): raise SoccerKDError.of("boxes", "hold something else than places", "give times in seconds and boxes of some width and height")
     parts = (t[cols[1:]].abs()<=1).all().all()
-    t["player"] = t["player"].astype(str) if "player" in t else "1"
+    t["player"] = [cell_text(o) for o in t["player"]] if "player" in t else "1"
     t = t.sort_values("time", kind="stable")
     each = {k:(g.time.to_numpy(), g[cols[1:]].to_numpy(float)) for k,g in t.groupby("player", sort=True)}
     def views(start, end, size):
@@ -371,7 +370,7 @@ def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
         return _made(log, facts, name, out, boxes is not None, speed, find, gaps)
 
 def _table_id(boxes):
-    text = pd.read_csv(boxes) if isinstance(boxes, (str, Path)) else pd.DataFrame(boxes)
+    text = read_table(boxes) if isinstance(boxes, (str, Path)) else pd.DataFrame(boxes)
     return hashlib.sha256(text.to_csv(index=False).encode()).hexdigest()
 
 def _gap_notes(name, length, hop):

@@ -25,9 +25,10 @@ def published_split(
     "The two sets of the published procedure"
     path = Path(path)
     base = next((o for o in (path/"images", path/"videos") if o.is_dir()), path)
-    val = next((base/o for o in ("val", "valid", "test") if (base/o).is_dir()), None)
+    parts = split_folders(base) if base.is_dir() else {}
+    val = parts.get("valid") or parts.get("test")
     keep = lambda cs: [c for c in cs if (not labels or c.label in labels) and (not groups or c.group in groups)]
-    if val and (base/"train").is_dir(): res = keep(clips_from_folder(base/"train")),keep(clips_from_folder(val))
+    if val and "train" in parts: res = keep(clips_from_folder(parts["train"])),keep(clips_from_folder(val))
     else: res = authors_split(find_clips(base, labels, groups))
     if not all(res): raise SoccerKDError.of(path, "leaves no clip to train or to test on", "give more clips, or folders train and val")
     return res

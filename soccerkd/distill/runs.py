@@ -20,6 +20,7 @@ from fastcore.all import L, patch
 from ..core import SoccerKDError, atomic_path, file_sha256, find_run, machine_info, process_number, read_json, refuse_pointer, write_json, disk_errors
 from ..data.clips import ClipDataLoaders
 from ..data.splits import split_hash
+from ..data.tables import read_table
 from .bank import locked
 from .callback import DistillCallback, history
 from .learner import teacher_learner
@@ -209,7 +210,7 @@ def held_back(self:Learner,
     clips = [o if isinstance(o, Clip) else Clip(o) for o in items if isinstance(o, (Clip, str, Path))]
     own = {_place(c) for c in (getattr(self.dls, "test_clips", ()) if split=="test" else getattr(self.dls.train_ds, "items", ())) if isinstance(c, Clip)}
     file = getattr(self, "run_path", None) and self.run_path/"split.csv"
-    table = pd.read_csv(file, dtype=str, keep_default_na=False) if file and file.exists() else pd.DataFrame(columns=["split", "id", "group"])
+    table = read_table(file, ("split", "id", "group"), strip=False) if file and file.exists() else pd.DataFrame(columns=["split", "id", "group"])
     where,names = dict(zip(zip(table.id, table.group), table.split)),set(table.id[table.split==split])
     return sum(_place(c) in own or where.get((c.id, c.group), split if c.id in names else "")==split for c in clips)
 
@@ -222,7 +223,7 @@ def split_of_run(
     "Clips by the part they had in a run"
     file = Path(path)/"split.csv"
     if not file.exists(): raise SoccerKDError.of(path, "has no split.csv", "give the folder that `save_run` or `soccerkd train-teacher` wrote")
-    table,have = pd.read_csv(file, dtype=str, keep_default_na=False),{(c.id, c.group):c for c in clips}
+    table,have = read_table(file, ("split", "id", "group"), strip=False),{(c.id, c.group):c for c in clips}
     keys = {s:[*zip(t.id, t.group)] for s in ("train", "valid", "test") for t in [table[table.split==s]]}
     if lost := [k for s in need for k in keys[s] if k not in have]: raise SoccerKDError.of(f"{lost[0][0]} of {file}", f"is not among the clips ({len(lost)} are missing)", "give the folder or the table that the network was trained on")
     return {s:[have[k] for k in ks if k in have] for s,ks in keys.items()}

@@ -18,13 +18,15 @@ from ..distill.learner import *
 from ..distill.machines import *
 from ..distill.runs import *
 from ..distill.steady import *
-from .metrics import majority_baseline
+from .labels import *
+from .metrics import mcnemar
 from .report import *
 from ..models.speed import keep_memory
 
 # %% auto #0
 __all__ = ['roles', 'Recipe', 'settled', 'new_learner', 'settings_of', 'train_role', 'score_faults', 'with_faults', 'faults_text',
-           'judge', 'loss_faults_of', 'look_number', 'run_recipe', 'metrics_of', 'note_faults', 'over_recipe_seeds']
+           'judge', 'loss_faults_of', 'look_number', 'run_recipe', 'setting_text', 'compare_students',
+           'difference_text', 'metrics_of', 'note_faults', 'over_recipe_seeds']
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #6880ede5
 @dataclass
@@ -42,6 +44,7 @@ class Recipe:
     teacher_weights:str|None = None # File of weights to start from
     student_weights:str|None = None # File of weights to start from
     options:dict = field(default_factory=dict) # Of all three networks, for `create_model`, such as `dropout`
+    labelled:float = 1. # Share of the training clips whose labels the students get; the teacher gets all
     steady:bool = True # Train by the rule of `fit_steady`; False is fastai's plain one-cycle schedule
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #cc862c64
@@ -64,13 +67,15 @@ def new_learner(
 )->Learner:
     "An untrained network of a recipe; both students start from the same weights and see the same batches"
     if role not in roles: raise SoccerKDError.of(f"role={role!r}", "is not known", f"use one of {', '.join(roles)}")
+    dls,more = few_labels(dls, recipe.labelled, recipe.seed) if role!="teacher" and recipe.labelled!=1 else (dls, None)
     seed_everything(seed_for(role.split("_")[0], recipe.seed))
     dls.reseed(recipe.seed)
     own = dict(precision=recipe.precision, **recipe.options)
     if role=="teacher": learn = teacher_learner(dls, recipe.teacher, weights=recipe.teacher_weights, **own)
     else:
-        kd = dict(teacher=teacher if role=="student_kd" else None, alpha=recipe.alpha, temperature=recipe.temperature)
-        learn = distill_learner(dls, recipe.student, weights=recipe.student_weights, **kd, **own)
+        kd = dict(teacher=teacher, unlabelled=more) if role=="student_kd" else {}
+        learn = distill_learner(dls, recipe.student, weights=recipe.student_weights, alpha=recipe.alpha, temperature=recipe.temperature, **kd, **own)
+        if kd and more is not None: learn.add_cb(KeepOrder(more))
     if recipe.steady: calm_classifier(learn.model)
     return learn
 
@@ -84,7 +89,7 @@ def settings_of(
     r = asdict(settled(recipe, dls))
     keys = {"seed", "lr", "precision", "options", "steady"}
     if role!="student_alone": keys |= {"teacher", "teacher_epochs", "teacher_weights"}
-    if role!="teacher": keys |= {"student", "student_epochs", "student_weights"}
+    if role!="teacher": keys |= {"student", "student_epochs", "student_weights", "labelled"}
     if role=="student_kd": keys |= {"alpha", "temperature"}
     many = {"processes":n} if (n := process_number()[1])>1 else {} # Each has its batch
     return dict(**{k:r[k] for k in sorted(keys)}, **many, role=role, data=dls.config, split=split_hash(dls.table), content=dls.content)
@@ -249,12 +254,44 @@ def run_recipe(
     return on_first(judged)
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #57f8a85b
+def setting_text(
+    recipe:Recipe|dict, # What was trained
+    dls, # `ClipDataLoaders` with all its clips
+)->str:
+    "Which labels the networks had, for a table of results"
+    r,n = recipe if isinstance(recipe, dict) else asdict(recipe),len(dls.train_ds)
+    share = r.get("labelled", 1.)
+    if share==1: return f"All networks had the labels of all {n} training clips."
+    have,rest = some_labels([o.label for o in dls.train_ds.items], share, r.get("seed", 0))
+    return (f"The students had labels for {len(have)} of {n} training clips ({len(have)/n:.0%}), the teacher for all. "
+        f"To student + KD the teacher spoke about the other {len(rest)} too. Both students took equally many steps.")
+
+def compare_students(
+    reports:dict[str,Report], # By role, on the same clips
+)->dict: # `only_kd`, `only_alone`, `p_value`, `method`; empty if one of them is missing
+    "McNemar's test of student + KD against the student alone"
+    if not {"student_alone", "student_kd"}<=set(reports): return {}
+    m = mcnemar(reports["student_kd"].right, reports["student_alone"].right)
+    return dict(only_kd=m.only_a, only_alone=m.only_b, p_value=m.p_value, method=m.method)
+
+def difference_text(
+    reports:dict[str,Report], # By role, on the same clips
+)->str: # Empty if there are not both students
+    "Whether the difference between the students is beyond chance"
+    if not (m := compare_students(reports)): return ""
+    p = "p < 0.001" if m["p_value"]<.001 else f"p = {m['p_value']:.3f}"
+    verdict = "This difference is beyond chance" if m["p_value"]<.05 else "This difference may be chance"
+    return (f"On {m['only_kd']} clips only student + KD was right, on {m['only_alone']} only the student alone. "
+        f"{verdict} (McNemar's test on the same clips, {p}).")
+
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #fc4ec2aa
 def metrics_of(
     reports:dict[str,Report], # From `run_recipe`
     recipe:Recipe, # What was trained
 )->dict:
     "The content of metrics.json"
-    return dict(**{k:dict(r) for k,r in reports.items()}, recipe=asdict(recipe), synthetic=any(r.get("synthetic") for r in reports.values()))
+    return dict(**{k:dict(r) for k,r in reports.items()}, recipe=asdict(recipe), comparison=compare_students(reports),
+        synthetic=any(r.get("synthetic") for r in reports.values()))
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #fab39c43
 def note_faults(

@@ -14,6 +14,7 @@ from av.video.reformatter import VideoReformatter
 from fastcore.basics import patch
 from PIL import Image
 from ..core import *
+from .files import image_suffixes
 from .index import VideoIndex, decoded, open_container, video_index, video_log
 from .sampling import frames_at
 
@@ -366,10 +367,8 @@ def backend_fault(
     return fault
 
 # %% ../../nbs/01_video/05_backends.ipynb #d739561c
-_pictures = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-
 def _numbered_files(folder):
-    files = [o for o in Path(folder).iterdir() if o.suffix.lower() in _pictures and not o.name.startswith(".")]
+    files = [o for o in Path(folder).iterdir() if o.suffix.lower() in image_suffixes and not o.name.startswith(".")]
     if not files: raise SoccerKDError.of(folder, "holds no pictures", "give a folder of files such as 00001.jpg")
     last = {o: re.search(r"(\d+)\D*$", o.stem) for o in files}
     if all(last.values()) and len({int(m[1]) for m in last.values()})==len(files):
