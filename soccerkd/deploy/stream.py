@@ -338,7 +338,9 @@ def _windows(self:WindowStream, may_seek=True):
     with _opened(self.source, self.threads) as (c, s):
         packets = self._read(c, s)
         head,frames = self._front(packets)
-        self.paint,self.step = Painter(self.recipe, frames[0]),float(1/Fraction(s.average_rate or s.guessed_rate or 25))
+        self.paint,self.step = Painter(self.recipe, frames[0], s),float(1/Fraction(s.average_rate or s.guessed_rate or 25))
+        for o in self.paint.look.notes() if self.paint.look.hdr or self.paint.look.doubt else ():
+            if (note := f"{self.name}: {o}") not in self.notes: self.notes.append(note)
         self.zero,self.base = frames[0].pts or 0,float(s.time_base)
         self.whole = self.file and c.format.name not in ("mpegts", "mpeg") and _cut_in(Path(self.source))=="" # By its own account
         self.want,self.thin = OrderedDict(),s.codec_context.codec.canonical_name in ("h264", "hevc")

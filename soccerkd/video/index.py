@@ -15,6 +15,8 @@ import av
 import numpy as np
 from fastcore.basics import patch
 from ..core import *
+from .files import local_file
+from .looks import Look, look_of
 
 # %% auto #0
 __all__ = ['video_log', 'open_container', 'decoded', 'VideoIndex', 'video_index', 'forget_index']
@@ -101,7 +103,7 @@ def open_container(
     strict:bool=False, # A packet with an error fails, instead of giving a frame that the decoder patched up
 ):
     "The container of a file and its video stream, closed on the way out"
-    path = Path(path)
+    path = local_file(path)
     _check_file(path)
     try: c = av.open(str(path), metadata_errors="replace")
     except av.error.FFmpegError as e:
@@ -239,13 +241,7 @@ class VideoIndex:
     rate:float # Frames per second the header tells; used for a single frame
     checked:dict = field(default_factory=dict) # What other backends were found to do with this file
     note:str = "" # What a reader of the file should know about its end
-
-# %% ../../nbs/01_video/03_index.ipynb #3e55870d
-def _turn(frame):
-    m = next((np.frombuffer(bytes(o), np.int32).reshape(3, 3)/65536 for o in frame.side_data if o.type.name=="DISPLAYMATRIX"), np.eye(3))
-    mirror = bool(np.linalg.det(m[:2,:2])<0)
-    a,b = -m[0,:2] if mirror else m[0,:2]
-    return round(math.degrees(math.atan2(b, a))/90)%4,mirror
+    look:Look|None = None # How its pictures are meant to be seen
 
 # %% ../../nbs/01_video/03_index.ipynb #6c52a537
 def _decode_all(path):
@@ -333,12 +329,11 @@ def _build_index(path):
         pts,seekable,tb = _frame_times(path, s, rows, [o.pts for o in frames], c.format.name=="avi")
         if tb==s.time_base and not note: pts,note = _certain(path, c, s, rows, pts)
         if note: video_log.warning("%s: %s", path, note)
-        turn,mirror = _turn(frames[0])
-        w,h = frames[0].width,frames[0].height
-        if turn%2: w,h = h,w
-        return VideoIndex(str(path), c.format.name, s.codec_context.codec.canonical_name, frames[0].format.name, w, h, turn, mirror,
+        look = look_of(s, frames[0])
+        h,w = look.size
+        return VideoIndex(str(path), c.format.name, s.codec_context.codec.canonical_name, frames[0].format.name, w, h, look.turn, look.mirror,
             tb, np.array(pts, np.int64), np.array([o[0] for o in rows], np.int64) if seekable else None,
-            np.flatnonzero([o[1] for o in rows]), sum(o[2] for o in rows), _closed(rows), float(s.average_rate or s.guessed_rate or 25), note=note)
+            np.flatnonzero([o[1] for o in rows]), sum(o[2] for o in rows), _closed(rows), float(s.average_rate or s.guessed_rate or 25), note=note, look=look)
 
 def _closed(rows):
     keys = [i for i,o in enumerate(rows) if o[1]]
@@ -355,7 +350,7 @@ def video_index(
     path, # A video file
 )->VideoIndex:
     "Index of a file; remembered until the file changes"
-    path = Path(path)
+    path = local_file(path)
     _check_file(path)
     st = path.stat()
     key = (os.path.abspath(path), st.st_size, st.st_mtime_ns)
