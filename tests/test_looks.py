@@ -1,10 +1,8 @@
 "Frames, windows and films as a viewer sees them: pixels that are not square, HDR, odd side data; and what is no file"
 import io
 from fractions import Fraction
-from types import SimpleNamespace
 import av, numpy as np, pytest
 from PIL import Image, ImageDraw
-from conftest import root
 from soccerkd.core import SoccerKDError, data_home
 from soccerkd.deploy.events import find_events
 from soccerkd.deploy.predict import predict_video
@@ -20,6 +18,11 @@ def if_there(name): return pytest.param(name, marks=pytest.mark.skipif(bool(_mis
 backends = ["pyav", if_there("decord"), if_there("torchcodec")]
 whole = clip_recipe(dict(n_frames=2, size=96, margin=1., fit="whole"))
 
+
+class Net:
+    "A network that knows nothing"
+    recipe,vocab,id,temperature,length = whole,["a", "b"],"x",1.,1.
+    def __call__(self, frames): return np.full((len(frames), 2), .5, np.float32)
 
 def write(path, pictures, codec="libx264", pix_fmt="yuv420p", pixel=1, options=None, tags=(), kind="rgb24"):
     "Pictures as a film; `tags` are primaries, transfer and matrix"
@@ -57,7 +60,7 @@ def windows(path, recipe=whole, **kw):
     with stream_windows(path, recipe, length=1., hop=1., **kw) as w: return np.stack([o.frames for o in w]),w.notes
 
 def film(path, out):
-    ev = find_events(np.array([[.1, .9]], np.float32), [0.], [.2], ["none", "kick"], video=str(path))
+    ev = find_events(np.array([[.1, .9]], np.float32), [.4], [.6], ["none", "kick"], video=str(path))
     ev.film(out)
     with av.open(str(out)) as c: return next(c.decode(video=0)).to_ndarray(format="rgb24")
 
@@ -80,7 +83,7 @@ def test_narrow_frames(pair, backend, resize):
 def test_narrow_windows_and_films(pair, tmp_path):
     (a,notes),(b,_) = (windows(o) for o in pair)
     assert a.shape==b.shape and apart(a, b)<3 and not notes
-    with open_video(pair[0], resize=96) as v: assert apart(a[0][0], v.read_at([.25])[0, :, (v.size[1]-96)//2:][:, :96])<40
+    with open_video(pair[0], resize=96) as v: assert np.array_equal(a[0][0], v.read_at([.25])[0, :, 37:133])
     region = dict(roi=(.1, .2, .5, .6))
     assert apart(windows(pair[0], **region)[0], windows(pair[1], **region)[0])<4
     x,y = (film(o, tmp_path/f"{o.stem}.film.mp4") for o in pair)
@@ -93,7 +96,7 @@ def test_narrow_in_every_container(tmp_path, name, codec, pix_fmt):
     path = balls(tmp_path/name, (108, 144), "4/3", codec=codec, pix_fmt=pix_fmt, options={})
     with open_video(path) as v: frame = v.get([20])[0]
     assert frame.shape==(108, 192, 3) and .93<round_part(frame)<1.07
-    assert .93<round_part(windows(path)[0][0, 0][:, :96])<1.07 or windows(path)[0].shape[2:4]==(96, 96)
+    with open_video(path, resize=96) as v: assert apart(windows(path)[0][0, 0], v.read_at([.25])[0, :, 37:133])<12
 
 
 def test_narrow_and_turned(pair, tmp_path):
@@ -161,16 +164,12 @@ def test_hdr_windows_films_and_notes(hdr, tmp_path):
     curve,path = hdr
     recipe = clip_recipe(dict(n_frames=2, size=64, margin=1., fit="whole"))
     frames,notes = windows(path, recipe)
-    with open_video(path, resize=64) as v: assert apart(frames[0, 0], v.read_at([.25])[0, :, :64])<1
+    with open_video(path, resize=64) as v: assert apart(frames[0, 0], v.read_at([.25])[0, :, 64:128])<1
     assert len(notes)==1 and f"HDR ({curve})" in notes[0]
     assert f"HDR ({curve})" in scan_videos([path]).reason[0]
     assert np.abs(middles(film(path, tmp_path/"film.mp4")[:64])-colours).max()<14 # Its colours are coded anew, in 8 bits
 
 def test_hdr_note_in_predictions(hdr):
-    net = SimpleNamespace(recipe=whole, vocab=["a", "b"], id="x", temperature=1., length=1.)
-    class Net:
-        recipe,vocab,id,temperature,length = whole,["a", "b"],"x",1.,1.
-        def __call__(self, frames): return np.full((len(frames), 2), .5, np.float32)
     ev = predict_video(hdr[1], Net())
     assert [o for o in ev.attrs["notes"] if f"HDR ({hdr[0]})" in o]
 
@@ -200,7 +199,7 @@ def test_found_hdr(name):
     for m in inside:
         ys,xs = np.nonzero(m)
         m = m&(np.arange(m.shape[1])>xs.min()+3)&(np.arange(m.shape[1])<xs.max()-3)
-        assert np.median(np.abs(got[m].astype(int)-want[m]))<5
+        assert np.median(np.abs(got[m].astype(int)-want[m]))<9 # Read as they are stored: up to 110
 
 
 # Side data that PyAV does not know
@@ -227,15 +226,12 @@ def test_exif(tmp_path, name, orientation):
     path = camera(tmp_path/name, orientation)
     with open_video(path) as v: assert [read_stamp(undo[orientation](np.asarray(o))) for o in v.get([0, 17])]==[0, 17]
     frames,notes = windows(path)
-    assert read_stamp(film(path, tmp_path/"film.mp4")[:64]) == 0 if orientation==1 else True
+    high = 64 if orientation<5 else 96
+    assert read_stamp(undo[orientation](film(path, tmp_path/"film.mp4")[:high]))==0
     assert len(frames) and not notes and scan_videos([path]).ok.all()
 
 
 # What is no file
-
-class Net:
-    recipe,vocab,id,temperature,length = whole,["a", "b"],"x",1.,1.
-    def __call__(self, frames): return np.full((len(frames), 2), .5, np.float32)
 
 addresses = ["https://a.org/match.mp4", "rtsp://10.0.0.7/1", "www.youtube.com/watch?v=1", "youtu.be/1"]
 cameras = [0, "0", "/dev/video0"]

@@ -18,6 +18,7 @@ from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..core import SoccerKDError, atomic_path
 from .windows import *
+from ..video.files import local_file
 from ..video.index import _before_gap, _cut_in, _one_each, decoded, open_container
 
 # %% auto #0
@@ -63,7 +64,8 @@ class WindowStream:
         self.source,self.recipe,self.length,self.hop,self.start,self.end,self.threads,self.first = source,recipe,length,hop,start,end,threads,first
         for k in ("length", "hop"):
             if not 0<getattr(self, k)<math.inf: raise SoccerKDError.of(f"{k}={getattr(self, k)}", "is no time", "give seconds above 0")
-        self.file = isinstance(source, (str, Path))
+        self.file = not hasattr(source, "read")
+        if self.file: self.source = local_file(source)
         self.name = str(source) if self.file else str(getattr(source, "name", "the live source"))
         self.views = views or (None if roi is None else lambda a, b, size: {None:roi})
         self.notes,self.lost,self.seen,self.until,self.made,self._it = [],[],0.,0.,0,None

@@ -231,9 +231,9 @@ def decord_misfit(
     if i.codec!="h264": return f"the codec is {i.codec}, not h264"
     if not ("mp4" in i.container or "matroska" in i.container):
         return f"the container is {i.container.split(',')[0]}, not MP4, MOV or Matroska"
+    if i.look.hdr: return f"the colours are HDR ({i.look.hdr})"
     if i.pix_fmt not in ("yuv420p", "yuvj420p"): return f"pixels are stored as {i.pix_fmt}"
     if i.turn or i.mirror: return "the picture is turned in the metadata"
-    if i.look.hdr: return f"the colours are HDR ({i.look.hdr})"
     if i.hidden: return f"an edit list hides {i.hidden} frames"
     if i.stored is None: return "packets and frames do not agree"
     return "" if i.closed else "key frames are no fresh starts (open groups of pictures)"
