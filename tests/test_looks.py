@@ -199,7 +199,7 @@ def test_found_hdr(name):
     for m in inside:
         ys,xs = np.nonzero(m)
         m = m&(np.arange(m.shape[1])>xs.min()+3)&(np.arange(m.shape[1])<xs.max()-3)
-        assert np.median(np.abs(got[m].astype(int)-want[m]))<9 # Read as they are stored: up to 110
+        assert np.abs(np.median(got[m], 0)-want[m][0]).mean()<16 # Read as they are stored, 26 to 93
 
 
 # Side data that PyAV does not know
