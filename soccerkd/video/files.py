@@ -37,12 +37,15 @@ def local_file(
     path, # What a user gave as a video
 )->Path:
     "The path of a file or folder; an address or a camera is refused, with what works instead"
-    if not isinstance(path, (str, os.PathLike, int)): raise SoccerKDError.of(f"{path!r:.80}", "is no path", "give the name of a video file")
+    if not isinstance(path, (str, os.PathLike, int)):
+        raise SoccerKDError.of(f"{path!r:.80}", "is no path", "give the name of a video file")
     text = os.fspath(path) if isinstance(path, os.PathLike) else str(path)
     address = _address.match(text)
-    if not (address or _camera.fullmatch(text)) or (not text.startswith("/dev/") and os.path.exists(text)): return Path(text)
+    a_file = os.path.exists(text) and not text.startswith("/dev/") # Whatever its name
+    if a_file or not (address or _camera.fullmatch(text)): return Path(text)
     if address and (address[1] or "").lower()=="file":
-        raise SoccerKDError.of(text, "is an address", f"give the path alone, such as {re.sub('^file:/+', '/', text, flags=re.I)}")
+        alone = re.sub("^file:/+", "/", text, flags=re.I)
+        raise SoccerKDError.of(text, "is an address", f"give the path alone, such as {alone}")
     if address and address[1]: text = text.replace(address[0], f"{address[1]}://", 1) # A Path leaves one slash of two
     source = f"-i {text} -c copy" if address else "-f v4l2 -i /dev/video0"
     pipe = f"ffmpeg {source} -f matroska - | soccerkd predict - --model RUN"

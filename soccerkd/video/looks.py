@@ -44,7 +44,8 @@ def notes(self:Look)->list[str]:
     if self.pixel!=1:
         shape = f"{self.pixel.numerator}:{self.pixel.denominator}"
         res.append(f"pixels are not square but {shape}: what is stored as {w}x{h} is shown as {wide}x{high}")
-    if self.hdr: res.append(f"HDR ({self.hdr}): converted to ordinary colours, and what is brighter than their white becomes white")
+    converted = "converted to ordinary colours, and what is brighter than their white becomes white"
+    if self.hdr: res.append(f"HDR ({self.hdr}): {converted}")
     return res
 
 # %% ../../nbs/01_video/02a_looks.ipynb #4ddd2d5f
@@ -120,7 +121,9 @@ def _light_table(curve):
     return light.astype(np.float32)
 
 # %% ../../nbs/01_video/02a_looks.ipynb #2c9772ce
-_to_709 = np.array([[1.6605, -.5876, -.0728], [-.1246, 1.1329, -.0083], [-.0182, -.1006, 1.1187]], np.float32) # ITU-R BT.2087
+_to_709 = np.array([[1.6605, -.5876, -.0728],
+                    [-.1246, 1.1329, -.0083],
+                    [-.0182, -.1006, 1.1187]], np.float32) # ITU-R BT.2087
 
 def ordinary_colours(
     frame:np.ndarray, # uint16 [H,W,3], as HDR stores it
@@ -148,6 +151,7 @@ class ToRGB:
         look = self.look
         h,w = (size or look.size)[::-1] if look.turn%2 else size or look.size
         kind = "rgb48le" if look.hdr else "rgb24"
-        a = self.scale.reformat(frame, width=w, height=h, format=kind, interpolation="BILINEAR", threads=self.threads).to_ndarray()
+        how = dict(format=kind, interpolation="BILINEAR", threads=self.threads)
+        a = self.scale.reformat(frame, width=w, height=h, **how).to_ndarray()
         if look.hdr: a = ordinary_colours(a, look.hdr, look.wide)
         return np.rot90(a[:,::-1] if look.mirror else a, -look.turn)
