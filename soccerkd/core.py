@@ -202,7 +202,10 @@ def cpu_name()->str:
 # %% ../nbs/00_core.ipynb #2b4c27f7
 def machine_info()->dict:
     "Versions, processor, GPU and threads, for the run record"
-    import torch
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-    return dict(versions=versions(), system=platform.platform(), cpu=cpu_name(), cores=os.cpu_count(), threads=torch.get_num_threads(),
-        gpu=gpu, cpu_bf16=cpu_has_bf16(), date=time.strftime("%Y-%m-%d"))
+    res = dict(versions=versions(), system=platform.platform(), cpu=cpu_name(), cores=os.cpu_count(), threads=None, gpu=None, cpu_bf16=None,
+        date=time.strftime("%Y-%m-%d"))
+    try: import torch
+    except ModuleNotFoundError: return res # A predictor's environment
+    res.update(threads=torch.get_num_threads(), cpu_bf16=cpu_has_bf16())
+    if torch.cuda.is_available(): res["gpu"] = torch.cuda.get_device_name(0)
+    return res

@@ -1,5 +1,5 @@
 "ONNX files of every kind of network, and their use where PyTorch is not installed"
-import errno, json, os, shutil, signal, subprocess, sys, time, venv
+import errno, json, os, re, shutil, signal, subprocess, sys, time, venv
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
@@ -8,7 +8,8 @@ from conftest import root
 from soccerkd.video.stamp import stamped_video
 from test_package import closure, dist, link # The fixture `dist` builds the wheel
 
-needs = "numpy av fastcore fastprogress onnxruntime pandas pillow".split() # What a predictor needs besides `soccerkd --no-deps`
+page = (root/"nbs"/"06_deploy"/"10_onnx.ipynb").read_text(encoding="utf-8")
+needs = re.search(r"pip install (numpy [\w ]+)", page)[1].split() # What a predictor needs besides `soccerkd --no-deps`, as its page says
 small = [("jointnet18", 2, 32, {}), ("mc3_18", 2, 32, {})] # An image network is that of `exported`
 tam = [("tam_resnet18", t, 32, dict(kw)) for t,kw in ((4, {}), (8, dict(temporal_pool="max")), (8, dict(temporal_pool="avg")), (4, dict(method="max")), (4, dict(depthwise=False)), (1, dict(single_frame="replicate")), (4, dict(r=5)))]
 image = "tam_mobilenet_v2 tam_mnasnet0_5 tam_efficientnet_b0 tam_regnet_y_400mf tam_convnext_tiny mobilenet_v3_small densenet121 shufflenet_v2_x0_5 timm/convnext_atto".split()
@@ -65,6 +66,9 @@ from soccerkd.deploy.predict import predict_video
 ev = predict_video(sys.argv[2], sys.argv[1], out=sys.argv[3]+".json", length=1., hop=.5, threads=1, threshold=0.)
 status = main(["predict", sys.argv[2], "--model", sys.argv[1], "--out", sys.argv[3]+".csv", "--length", "1", "--hop", ".5", "--threshold", "0"])
 assert status==0 and len(ev) and len(ev.windows)
+ev.film(sys.argv[3]+".mp4")
+assert [main(["doctor"]), main(["scan", sys.argv[2]])]==[0, 0]
+assert main(["export", "runs/demo"])==1
 there = [o for o in ("torch", "torchvision", "fastai", "onnx", "matplotlib") if importlib.util.find_spec(o)]
 print(json.dumps(dict(there=there, torch="torch" in sys.modules, vocab=net.vocab)))
 """
@@ -88,7 +92,9 @@ def answers_alone(python, exported, tmp_path, **kw):
     assert not res.returncode, res.stderr
     with np.load(tmp_path/"out.npz") as f: clip,p = f["clip"],f["p"]
     with torch.inference_mode(): np.testing.assert_allclose(p, for_export(learn.model)(torch.as_tensor(clip)).softmax(1).numpy(), atol=1e-5)
-    assert (tmp_path/"out.npz.json").exists() and (tmp_path/"out.npz.csv").exists()
+    for o in ("json", "csv", "mp4"): assert (tmp_path/f"out.npz.{o}").exists()
+    assert "No module named" not in res.stdout+res.stderr and "torch: is not installed, and this needs it; pip install 'soccerkd'" in res.stderr
+    assert "1 of 1 can be read" in res.stdout and "PyTorch is absent" in res.stdout
     assert res.stdout.splitlines()[-1]=='{"there": [], "torch": false, "vocab": ["a", "b", "c", "d"]}'
 
 def bare(folder):

@@ -97,27 +97,41 @@ class Page:
         self.page.on("console", lambda m: self.bad.append(m.text) if m.type=="error" else None)
         self.page.on("request", lambda r: self.asked.append(r.url))
 
-@pytest.fixture(scope="module")
-def book(lab, chrome, folder):
-    "The notebook, all of its cells run"
+def run_all(lab, chrome, name, seconds=90):
+    "A notebook opened in JupyterLab, all of its cells run from the top"
+    from playwright.sync_api import TimeoutError
     page = Page(chrome, viewport=dict(width=1500, height=2600))
-    page.page.goto(f"{lab}/lab/tree/widgets.ipynb?reset")
-    page.page.locator(".jp-Notebook .jp-CodeCell").nth(len(cells)-1).wait_for()
+    page.page.goto(f"{lab}/lab/tree/{name}?reset")
+    page.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
     page.page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status=='idle'")
-    def begun(): return page.page.locator(".jp-InputPrompt").first.inner_text().strip()!="[ ]:"
-    for _ in range(10): # The first try may come before the kernel is connected, of which a slow machine's lab complains
+    prompts = page.page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-prompt")
+    def told(): return [o.strip() for o in prompts.all_inner_texts()]
+    errors = page.page.locator("[data-mime-type$='jupyter.error'], [data-mime-type$='jupyter.stderr']") # JupyterLab shows an error as text of the second kind
+    def failed(): return [o for o in errors.all_inner_texts() if "Traceback" in o]
+    def closed(): # A slow machine's lab complains that the kernel is not connected yet
         for o in page.page.locator(".jp-Dialog button.jp-mod-accept").all(): o.click()
-        page.page.locator(".lm-MenuBar-item:has-text('Run')").click()
-        page.page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
+    for _ in range(20):
+        closed()
+        try:
+            page.page.locator(".lm-MenuBar-item:has-text('Run')").click(timeout=2000)
+            page.page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click(timeout=2000)
+        except TimeoutError: continue # A complaint lies over the menu
         page.page.wait_for_timeout(1500)
-        if begun(): break
-    def failed(): return page.page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
+        if told()[0]!="[ ]:": break
+    closed()
     try:
-        wait(lambda: (folder/"counts.json").exists() or failed(), 90)
+        wait(lambda: failed() or all(re.fullmatch(r"\[\d+\]:", o) for o in told()), seconds)
         assert not failed()
     finally:
-        if out := os.environ.get("SOCCERKD_SCREENSHOTS"): page.page.wait_for_timeout(1500); page.page.screenshot(path=f"{out}/lab.png")
+        if out := os.environ.get("SOCCERKD_SCREENSHOTS"):
+            page.page.wait_for_timeout(1500)
+            page.page.screenshot(path=f"{out}/{Path(name).stem}.png")
     return page
+
+@pytest.fixture(scope="module")
+def book(lab, chrome):
+    "The notebook of this test, all of its cells run"
+    return run_all(lab, chrome, "widgets.ipynb")
 
 def wait(f, seconds=45):
     "Wait until `f()` is true"
@@ -249,3 +263,71 @@ def test_report_prints(report, chrome):
     pdf = o.page.pdf(format="A4")
     assert pdf.startswith(b"%PDF") and 2<=len(re.findall(rb"/Type\s*/Page\b", pdf))<=9
     if out := os.environ.get("SOCCERKD_SCREENSHOTS"): Path(out, "report.pdf").write_bytes(pdf)
+
+# The book's own pages
+
+@pytest.fixture(scope="module")
+def opened(lab, chrome, folder):
+    "Opens a page of the book in JupyterLab and runs it from the top; the page, and its last cell that shows a widget"
+    def f(name):
+        nb = json.loads((root/"nbs"/"05_evaluate"/f"{name}.ipynb").read_text(encoding="utf-8"))
+        for c in nb["cells"]:
+            if c["cell_type"]=="code": c["outputs"] = [] # What is seen was made here
+        (folder/f"{name}.ipynb").write_text(json.dumps(nb))
+        page = run_all(lab, chrome, f"{name}.ipynb", 300)
+        c = page.page.locator(".jp-CodeCell:has(.jp-OutputArea .widget-box)").last
+        c.scroll_into_view_if_needed()
+        return page,c
+    return f
+
+def test_a_failing_cell_is_seen(lab, chrome, folder):
+    "`run_all` stops where a cell fails, as a reader would see it"
+    nb = json.loads((folder/"widgets.ipynb").read_text())
+    nb["cells"] = [dict(nb["cells"][0], id=f"bad{i}", source=o) for i,o in enumerate(["1", "1/0", "2"])]
+    (folder/"bad.ipynb").write_text(json.dumps(nb))
+    with pytest.raises(AssertionError, match="ZeroDivisionError"): run_all(lab, chrome, "bad.ipynb", 20)
+
+@pytest.mark.slow
+def test_page_of_the_browser(opened):
+    "The page on looking at clips, run from the top, ends with a browser that plays and goes on"
+    page,c = opened("09_widgets")
+    says,clock = c.locator(".widget-html").first,c.locator(".widget-label", has_text=re.compile(r"^\d+\.\d\d s$"))
+    wait(lambda: drawn(c.locator("img.widget-image").first))
+    first = says.inner_text()
+    c.locator(".widget-play button").first.click()
+    wait(lambda: float(clock.inner_text().split()[0])>.3)
+    c.locator("button[title='the next clip']").click()
+    wait(lambda: says.inner_text()!=first)
+    assert not page.bad
+
+@pytest.mark.slow
+def test_page_of_mistakes(opened):
+    "The page on mistakes, run from the top, shows its lists and its pen, and both work"
+    page,c = opened("09a_mistakes")
+    listed = c.locator(".widget-select select option")
+    n = wait(listed.count)
+    choose(c, "answers", "all")
+    wait(lambda: listed.count()>n)
+    choose(c, "label", "kick")
+    wait(lambda: listed.count()==4)
+    choose(c, "it is", "walk")
+    c.locator("button:has-text('Relabel')").click()
+    wait(lambda: "not yet written" in c.inner_text())
+    assert not page.bad
+
+@pytest.mark.slow
+def test_page_of_the_explorer(opened):
+    "The page on alpha, run from the top, has an explorer that draws when a slider is released, and not while it is dragged"
+    page,c = opened("09b_explorer")
+    words,picture = c.locator(".widget-html").first,c.locator(".widget-html img")
+    was,shown = words.inner_text(),wait(lambda: drawn(picture))
+    box = c.locator(".widget-slider:has(label:text-is('alpha')) .noUi-handle").bounding_box()
+    mouse,x,y = page.page.mouse,box["x"]+box["width"]/2,box["y"]+box["height"]/2
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x+30, y, steps=10)
+    page.page.wait_for_timeout(2000)
+    assert (words.inner_text(), drawn(picture))==(was, shown)
+    mouse.up()
+    wait(lambda: words.inner_text()!=was and drawn(picture)!=shown)
+    assert not page.bad

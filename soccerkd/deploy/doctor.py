@@ -7,13 +7,12 @@ from __future__ import annotations
 import importlib.util, shutil, subprocess, tempfile
 from pathlib import Path
 import av
-import torch
-from ..core import SoccerKDError, cpu_has_bf16, data_home, machine_info, pick_precision
+from ..core import SoccerKDError, data_home, machine_info, pick_precision
 from ..video.reader import open_video
 from ..video.stamp import read_stamp, stamped_video
 
 # %% auto #0
-__all__ = ['try_backend', 'codecs', 'ffmpeg_version', 'doctor', 'doctor_text']
+__all__ = ['try_backend', 'codecs', 'ffmpeg_version', 'torch_facts', 'doctor', 'doctor_text']
 
 # %% ../../nbs/06_deploy/01_doctor.ipynb #5dac5a10
 def try_backend(
@@ -22,7 +21,7 @@ def try_backend(
     "Write a video and read its frames with one backend"
     with tempfile.TemporaryDirectory() as d:
         try:
-            with open_video(stamped_video(Path(d)/"tiny.mp4", n=8), backend=name) as v: numbers = [read_stamp(o) for o in v.get(range(len(v)))]
+            with open_video(stamped_video(Path(d)/"tiny.mp4", n=8), backend=name) as v: numbers = [read_stamp(o) for o in v.get_array(range(len(v)))]
         except (SoccerKDError, ImportError, OSError) as e: return str(e).replace(d, "")
     return "works" if numbers==list(range(8)) else "reads wrong frames"
 
@@ -43,14 +42,27 @@ def ffmpeg_version()->str:
     return subprocess.run([exe, "-version"], capture_output=True, text=True).stdout.splitlines()[0]
 
 # %% ../../nbs/06_deploy/01_doctor.ipynb #6107b0b3
+_without = "PyTorch is absent: predict with an ONNX file, scan and doctor work without it"
+def torch_facts(
+    info:dict, # From `machine_info`
+)->dict[str,str]: # Name to finding
+    "What PyTorch computes with and on, or what works where it is not installed"
+    try: import torch
+    except ModuleNotFoundError: return dict(torch=_without)
+    gpu = info["gpu"] or "none"
+    if info["gpu"]: gpu += f", bf16 {'yes' if torch.cuda.is_bf16_supported(including_emulation=False) else 'no'}"
+    return dict(threads=info["threads"], cpu_bf16="yes" if info["cpu_bf16"] else "no", gpu=gpu, precision=pick_precision())
+
 def doctor()->dict: # Heading to name to finding
     "Everything that a bug report needs"
     info = machine_info()
-    cuda = f"{info['gpu']}, bf16 {'yes' if torch.cuda.is_bf16_supported(including_emulation=False) else 'no'}" if info["gpu"] else "none"
-    extras = {o:"there" if importlib.util.find_spec(o) else "absent" for o in ("torchcodec", "timm", "onnxruntime", "optuna", "accelerate", "ray", "nbdev")}
-    return dict(versions=info["versions"], machine=dict(system=info["system"], cpu=info["cpu"], cores=info["cores"], threads=info["threads"],
-        cpu_bf16="yes" if cpu_has_bf16() else "no", gpu=cuda, precision=pick_precision()), backends={o:try_backend(o) for o in ("decord", "pyav", "torchcodec")},
-        codecs=codecs(), ffmpeg=dict(library=".".join(map(str, av.library_versions["libavcodec"])), program=ffmpeg_version()), extras=extras,
+    def there(name): return "there" if importlib.util.find_spec(name) else "absent"
+    machine = {k:info[k] for k in ("system", "cpu", "cores")}
+    library = ".".join(map(str, av.library_versions["libavcodec"]))
+    return dict(versions=info["versions"], machine=machine|torch_facts(info),
+        backends={o:try_backend(o) for o in ("decord", "pyav", "torchcodec")}, codecs=codecs(),
+        ffmpeg=dict(library=library, program=ffmpeg_version()),
+        extras={o:there(o) for o in ("matplotlib", "torchcodec", "timm", "onnxruntime", "optuna", "accelerate", "ray", "nbdev")},
         data=dict(SOCCERKD_DATA="there" if data_home().exists() else f"absent ({data_home()})"))
 
 # %% ../../nbs/06_deploy/01_doctor.ipynb #58aee89e

@@ -70,14 +70,17 @@ def weights_sha256(
 
 def export_facts(
     learn:Learner, # With the `config` of `ClipDataLoaders`
-)->dict: # With `fact_keys`, and `clip_seconds`
+)->dict: # With `fact_keys`, `clip_seconds` and `reading`
     "What the file has to say about itself"
     cfg = getattr(learn.dls, "config", None)
     if not cfg: raise SoccerKDError.of(type(learn.dls).__name__, "doesn't say how clips are cut", "use a Learner with ClipDataLoaders, or one of load_run")
     m = learn.model
     stats = dict(mean=(-m.shift/m.scale).flatten().tolist(), std=(1/m.scale).flatten().tolist()) if isinstance(m, ClipNet) else dict(mean=None, std=None)
-    return dict(soccerkd=__version__, vocab=list(map(str, learn.dls.vocab)), recipe={k:{"margin":1.125, "fit":"crop", "slots":3, **cfg}[k] for k in recipe_keys},
-        **stats, temperature=float(getattr(learn, "temperature", 1.)), precision="fp32", weights_sha256=weights_sha256(m), network=getattr(m, "config", None), clip_seconds=learn.clip_seconds())
+    usual = dict(margin=1.125, fit="crop", slots=3)
+    recipe,secs = {k:{**usual, **cfg}[k] for k in recipe_keys},learn.clip_seconds()
+    return dict(soccerkd=__version__, vocab=list(map(str, learn.dls.vocab)), recipe=recipe, **stats,
+        temperature=float(getattr(learn, "temperature", 1.)), precision="fp32", weights_sha256=weights_sha256(m),
+        network=getattr(m, "config", None), clip_seconds=secs, reading=reading_note(recipe, secs))
 
 # %% ../../nbs/06_deploy/09_export.ipynb #3e01c442
 @contextmanager
@@ -125,6 +128,7 @@ def save_onnx(
     "Write network and notes, and the checksum behind them"
     del proto.metadata_props[:]
     for k,v in facts.items(): proto.metadata_props.add(key=k, value=json.dumps(v, ensure_ascii=False))
+    if facts.get("reading"): proto.doc_string = "\n".join(facts["reading"]["steps"]) # Where viewers of ONNX files show it
     data = proto.SerializeToString(deterministic=True)
     with open(path, "wb") as f: f.write(data); f.write(checksum_note(hashlib.sha256(data).hexdigest()))
 

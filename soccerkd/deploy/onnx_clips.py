@@ -12,7 +12,7 @@ from ..core import SoccerKDError
 
 # %% auto #0
 __all__ = ['recipe_keys', 'fact_keys', 'checksum_note', 'file_note', 'onnx_runtime', 'usable_cores', 'open_session', 'onnx_facts',
-           'OnnxClips']
+           'reading_note', 'OnnxClips']
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #465dc651
 def checksum_note(
@@ -64,14 +64,41 @@ fact_keys = ("soccerkd", "vocab", "recipe", "mean", "std", "temperature", "preci
 def onnx_facts(
     path, # For the message
     texts:dict, # The file's metadata
-)->dict: # With `fact_keys`, and `clip_seconds`
+)->dict: # With `fact_keys`, `clip_seconds` and `reading`
     "The metadata of an exported file as values"
     if "soccerkd" not in texts: raise SoccerKDError.of(path, "doesn't say which classes and clips it is for", "use a file that export_onnx wrote")
     try: res = {k:json.loads(texts[k]) for k in fact_keys}
     except (KeyError, ValueError) as e: raise SoccerKDError.of(path, f"has incomplete notes ({type(e).__name__}: {e})", "export it again") from None
     res["clip_seconds"] = json.loads(texts.get("clip_seconds", "null"))
+    res["reading"] = json.loads(texts.get("reading", "null")) # Older files say neither
     if missing := [k for k in recipe_keys if k not in res["recipe"]]: raise SoccerKDError.of(path, f"doesn't say {missing[0]}", "export it again")
     return res
+
+# %% ../../nbs/06_deploy/10_onnx.ipynb #f1885dbd
+_squares = dict(crop="cut out the middle square of {short} pixels, of that the middle {size} x {size}",
+    pad="put the whole picture on the middle of a black square, resize that to {short} x {short} (bilinear, antialiased), cut out the middle {size} x {size}",
+    whole="cut out the middle {size} x {size}; the network was trained on crops of the whole picture")
+
+def reading_note(
+    recipe:dict, # With `recipe_keys`
+    seconds:float|None=None, # Length of the clips that the network was trained on
+)->dict: # `moments`, `short_side`, `size`, `steps`
+    "How a program makes the network's input of a video"
+    n,slots,size = (recipe[k] for k in ("n_frames", "slots", "size"))
+    short = round(size*recipe["margin"])
+    moments = [(slots*i+slots//2+.5)/(slots*n) for i in range(n)]
+    return dict(moments=moments, short_side=short, size=size, steps=_steps(n, size, short, recipe["fit"], seconds))
+
+def _steps(n, size, short, fit, seconds):
+    "The same in sentences"
+    length = "the length is not known: two seconds are a good guess" if seconds is None else f"{seconds:g} seconds long, as the clips of the training were"
+    return [f"Cut the video into windows from a to b, {length}; the time of the first frame is 0.",
+        f"Of each window take {n} moments, a+m*(b-a) for the m in `moments`.",
+        "Of each moment take the frame that is on the screen: the last one whose time is not after it (a microsecond forgives rounding).",
+        f"Turn the frame as a player shows it and resize it, in RGB, so that its short side has {short} pixels (bilinear, antialiased, as FFmpeg's scaler does).",
+        f"Then {_squares[fit].format(short=short, size=size)}.",
+        f"`frames`: uint8 [clips, {n}, {size}, {size}, 3], 0 to 255; the normalisation is in the network.",
+        "`logits`: float32 [clips, classes] in the order of `vocab`; divided by `temperature`, their softmax are probabilities."]
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #00f6b54b
 class OnnxClips:

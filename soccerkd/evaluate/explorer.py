@@ -178,13 +178,26 @@ def go(self:AlphaExplorer, i:int):
     self.redraw()
 
 @patch
+def sliders(self:AlphaExplorer)->tuple[W.Widget,W.Widget]: # Alpha and temperature
+    "They speak when they are released: to draw takes longer than a step"
+    temps = {*self.temperatures, self.temperature}
+    if self.studied is not None and "temperature" in self.studied: temps |= set(self.studied.temperature.dropna())
+    options = [(f"{T:g}", T) for T in sorted(temps)]
+    alpha = W.FloatSlider(self.alpha, min=0, max=1, step=.05, description="alpha", continuous_update=False)
+    temperature = W.SelectionSlider(options=options, value=self.temperature, description="temperature", continuous_update=False)
+    temperature.style.description_width = "initial"
+    return alpha,temperature
+
+# %% ../../nbs/05_evaluate/09b_explorer.ipynb #7cf343a5
+@patch
 def build(self:AlphaExplorer)->W.Widget:
     "Clip and sliders above the picture"
-    Ts = sorted({*self.temperatures, self.temperature, *(self.studied.temperature.dropna() if self.studied is not None and "temperature" in self.studied else ())})
     self.pick = W.Dropdown(options=[(c.id, i) for i,c in enumerate(self.answered.clips)], value=self.i, description="clip")
-    self.alphas,self.temps = W.FloatSlider(self.alpha, min=0, max=1, step=.05, description="alpha"),W.SelectionSlider(options=[(f"{T:g}", T) for T in Ts], value=self.temperature, description="temperature", style=dict(description_width="initial"))
+    self.alphas,self.temps = self.sliders()
     self.says,self.picture,self.player = W.HTML(),W.HTML(),ClipPlayer(280)
     self.pick.observe(lambda o: self.go(o["new"]), "value")
     for o in (self.alphas, self.temps): o.observe(self.redraw, "value")
     self.go(self.i)
-    return W.VBox([W.HBox([self.pick, self.alphas, self.temps], layout=W.Layout(flex_flow="row wrap")), self.says, W.HBox([self.player.box, self.picture], layout=W.Layout(flex_flow="row wrap"))])
+    wrap = W.Layout(flex_flow="row wrap")
+    settings = W.HBox([self.pick, self.alphas, self.temps], layout=wrap)
+    return W.VBox([settings, self.says, W.HBox([self.player.box, self.picture], layout=wrap)])

@@ -16,7 +16,7 @@ from .video import *
 from .weights import *
 
 # %% auto #0
-__all__ = ['create_model', 'model_from_config', 'read_model']
+__all__ = ['find_weights', 'create_model', 'model_from_config', 'read_model']
 
 # %% ../../nbs/03_models/07_zoo.ipynb #02379573
 def _builder(
@@ -44,6 +44,20 @@ def _named(name, n_classes, n_frames=8, **kw):
         if "argument" not in str(e): raise
         raise SoccerKDError.of(name, f"does not take these options ({e})", f"leave out what it does not know of {', '.join(kw)}") from None
 
+# %% ../../nbs/03_models/07_zoo.ipynb #a8b0dbdb
+def find_weights(
+    name:str, # Of a network, as for `create_model`
+    weights, # Path of a file, or a name such as `DEFAULT` or `IMAGENET1K_V1`
+)->Path:
+    "The file that `weights` stands for, or one sentence why there is none"
+    what = f"weights={weights}"
+    if not re.fullmatch(r"DEFAULT|(IMAGENET|KINETICS)\w+", str(weights)):
+        if Path(weights).is_file(): return Path(weights)
+        raise SoccerKDError.of(what, "does not exist, and is no name of weights", "give the path of a .safetensors or .pth file, or DEFAULT for torchvision's own")
+    base = name.removeprefix("tam_")
+    if base in (*image_names(), *video_names()): return cached_weights(base, str(weights))
+    raise SoccerKDError.of(what, f"is a name of torchvision, which has no network {name}", "give the path of a .safetensors or .pth file")
+
 # %% ../../nbs/03_models/07_zoo.ipynb #f702f4b4
 def create_model(
     name:str, # See the table above
@@ -59,10 +73,7 @@ def create_model(
     if weights is None: refuse_random_backbone(model)
     elif kw.get("random_backbone"): raise SoccerKDError.of("random_backbone=True", "contradicts weights=", "give one of the two")
     else:
-        base = name.removeprefix("tam_")
-        named = isinstance(weights, str) and re.fullmatch(r"DEFAULT|(IMAGENET|KINETICS)\w+", weights)
-        if named: weights = cached_weights(base, weights)
-        load_weights(model, weights, require_tam=require_tam)
+        load_weights(model, find_weights(name, weights), require_tam=require_tam)
     return model
 
 # %% ../../nbs/03_models/07_zoo.ipynb #ca9f3ae1

@@ -10,7 +10,6 @@ from itertools import count
 from pathlib import Path
 import av
 import numpy as np
-import torch
 from fastcore.basics import patch
 from PIL import Image
 from ..core import *
@@ -60,10 +59,10 @@ def close(self:VideoReader):
 
 # %% ../../nbs/01_video/05_backends.ipynb #c5921d9c
 @patch
-def get(self:VideoReader,
+def get_array(self:VideoReader,
     idxs, # Frame numbers, in any order
-)->torch.Tensor: # uint8 [T,H,W,3], RGB
-    "Frames by number"
+)->np.ndarray: # uint8 [T,H,W,3], RGB
+    "Frames by number, for who has no PyTorch"
     idxs = np.asarray(idxs, dtype=np.int64).reshape(-1)
     if self.closed: raise SoccerKDError.of(self.path, "is closed", "open it again with open_video")
     bad = idxs[(idxs<0) | (idxs>=len(self))]
@@ -72,8 +71,15 @@ def get(self:VideoReader,
     todo,back = np.unique(idxs, return_inverse=True)
     out = np.empty((len(todo), *self.size, 3), np.uint8)
     self._fill(todo.tolist(), out)
-    res = torch.from_numpy(out)
-    return res if np.array_equal(todo, idxs) else res[torch.from_numpy(back)]
+    return out if np.array_equal(todo, idxs) else out[back]
+
+@patch
+def get(self:VideoReader,
+    idxs, # Frame numbers, in any order
+)->torch.Tensor: # uint8 [T,H,W,3], RGB
+    "Frames by number"
+    import torch # Here: a scan needs no tensors
+    return torch.from_numpy(self.get_array(idxs))
 
 # %% ../../nbs/01_video/05_backends.ipynb #b21c9408
 @patch

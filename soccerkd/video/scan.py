@@ -24,7 +24,7 @@ def _row(path, full, resize, fps):
         h,w = v.size
         row = dict(reason=v.reason, codec="", width=w, height=h, frames=len(v), fps=round(v.fps, 3), seconds=round(v.duration, 3),
             rotation=0, backend=v.backend)
-        if path.is_dir(): v.get([0, len(v)-1] if not full else range(len(v))); return row
+        if path.is_dir(): v.get_array([0, len(v)-1] if not full else range(len(v))); return row
     i = video_index(path)
     row["reason"] = "; ".join(o for o in (i.note, *i.look.notes(), row["reason"]) if o)
     if full or "it fails" in row["reason"]: _decode_whole(i)
