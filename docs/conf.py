@@ -10,7 +10,7 @@ from pygments.lexers import PythonLexer
 from sphinx.errors import ExtensionError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from pages import Book, cfg, modules
+from pages import Book, cfg, copied, modules, root
 
 project = html_title = cfg.title
 release = cfg.version
@@ -24,6 +24,7 @@ myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "attrs_block"]
 suppress_warnings = ["myst.header"] # A symbol is a third-level heading wherever it stands
 html_theme,html_static_path,html_css_files,html_favicon = "furo",["static"],["style.css"],"static/icon.svg"
 html_show_sourcelink = html_copy_source = html_show_copyright = html_use_index = False
+exclude_patterns = ["files"] # Copies of notebooks and other files, to be taken away
 html_math_renderer = "mathml"
 
 def math(display):
@@ -45,6 +46,11 @@ def pages(app):
     app.book = Book()
     app.book.write(Path(app.srcdir))
 
+def files(app, failed):
+    "The files that pages lead to stand beside them under their own names"
+    if failed is None and app.builder.format=="html":
+        for o in app.book.files: copied(root/o, Path(app.outdir)/"files"/o)
+
 def navigation(app, page, template, context, doctree):
     "The side bar, with the part that a page belongs to unfolded. Sphinx would take a quarter of the build to make it for every page"
     def item(nm):
@@ -59,3 +65,4 @@ def setup(app):
     app.connect("builder-inited", pages)
     app.connect("html-page-context", navigation, priority=100) # Before the theme asks for it
     app.connect("html-collect-pages", sources)
+    app.connect("build-finished", files)

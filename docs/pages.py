@@ -9,6 +9,8 @@ from io import BytesIO
 from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
+from fastcore.basics import AttrDict
 from fastcore.docments import DocmentTbl, docstring
 from fastcore.foundation import L
 from fastcore.nbio import mk_cell, read_nb, write_nb
@@ -77,7 +79,7 @@ def relink(
 class Book:
     "All pages, and where the symbols are that they explain"
     def __init__(self):
-        self.chapters,self.symbols,self.pages,self.leads = chapters(),{},{},{}
+        self.chapters,self.symbols,self.pages,self.leads,self.files = chapters(),{},{},{},set()
         self.address = {f:nm for nm,f in self.chapters.items()}|{root/o:Path(o).stem.lower() for o in texts}
         for nm,f in self.chapters.items(): self.pages[nm] = self.page(nm, f)
 
@@ -87,8 +89,9 @@ class Book:
         with working_directory(root): BookProcs()(nb)
         fm,mod = getattr(nb, "frontmatter_", {}),module(nb)
         title,lead = self.leads[nm] = fm.get("title", fn.stem),fm.get("description", "")
+        self.told = title # The last sentence that stands above a figure says what it shows
         name = fn.relative_to(root).as_posix()
-        where = f"Notebook [`{name}`]({repository(name)})"+(f", module <a href=\"{source(nm, mod)}\"><code>{mod}</code></a>" if mod else "")
+        where = f"Notebook <a href=\"{self.file(nm, name)}\"{' download'*(not online())}><code>{name}</code></a>"+(f", module <a href=\"{source(nm, mod)}\"><code>{mod}</code></a>" if mod else "")
         head = mk_cell(f"# {title}\n\n{{.lead}}\n{lead}\n\n{{.where}}\n{where}", "markdown")
         nb.cells = [head]+[o for c in groups(nb.cells) for o in self.cells(nm, mod, *c)]
         nb.metadata.pop("widgets", None)
@@ -99,14 +102,17 @@ class Book:
         "What the cell `c` becomes, with the `show_doc` cells that nbdev put after it"
         dirs,body = c.directives_,re.sub(r"^#\|.*\n?", "", c.source, flags=re.M).strip()
         if c.cell_type=="raw" or "hide" in dirs: return []
-        if c.cell_type=="markdown": return [mk_cell(body, "markdown")]
+        if c.cell_type=="markdown":
+            self.told = first_sentence(body) or self.told
+            return [mk_cell(body, "markdown")]
         if hasattr(c, "sym"): c,docs,body = mk_cell(""),[c],""
         heads,tables = [self.heading(nm, mod, o.sym) for o in docs],[table(o.sym, len(docs)>1) for o in docs]
-        c.outputs = [o for o in map(still, c.get("outputs", [])) if o and o.get("name")!="stderr"]
+        c.outputs = [o for o in map(tidy, map(still, c.get("outputs", []))) if o and o.get("name")!="stderr"]
         if body and only_imports(body): return [mk_cell(folded("Imports", f"```python\n{body}\n```"), "markdown")]
         tags = ["exported"]*("export" in dirs)+["remove-input"]*("echo" in dirs)
         c.source,c.metadata = body,{"tags": tags}
-        if w := figure_width(c): c.metadata["mystnb"] = {"image": {"width": f"{w}px"}}
+        if pictures(c): c.metadata["mystnb"] = {"image": {"alt": self.told}}
+        if w := figure_width(c): c.metadata["mystnb"]["image"]["width"] = f"{w}px"
         return [mk_cell(o, "markdown") for o in heads]+([c] if body else [])+[mk_cell(o, "markdown") for o in tables if o]
 
     def heading(self, nm, mod, doc):
@@ -122,7 +128,13 @@ class Book:
         "Where the page `at` finds a file of the project; `/page.html#symbol` is a link that nbdev made"
         if path in self.address: return os.path.relpath(self.address[path], Path(at).parent)+(".md" if path.suffix==".md" else ".ipynb")+(f"#{part}" if part else "")
         if path.is_relative_to(nbs) or not path.exists(): return
-        return repository(path.relative_to(root).as_posix())
+        return self.file(at, path.relative_to(root).as_posix())
+
+    def file(self, at, name):
+        "Where the page `at` finds a file of the project: in its repository, if that has an address, else in a copy that comes with the site"
+        if online(): return f"{cfg.git_url}/blob/{cfg.branch}/{name}"
+        self.files.add(name)
+        return f"{'../'*at.count('/')}files/{name}"
 
     def symbol(self, page, name):
         "Link to a symbol, to its class if the symbol has no heading of its own, else to the page"
@@ -166,6 +178,7 @@ class Book:
             write_nb(nb, dest/f"{nm}.ipynb")
         for o in texts: (dest/o.lower()).write_text(self.links((root/o).read_text(encoding="utf-8"), "index", root), encoding="utf-8")
         (dest/"names.md").write_text(self.names(), encoding="utf-8")
+        for o in self.files: copied(root/o, dest/"files"/o)
         for d in nbs.rglob("images"): shutil.copytree(d, dest/d.relative_to(nbs), dirs_exist_ok=True)
 
 def module(nb):
@@ -179,7 +192,21 @@ def lines(mod):
     defs = [o for o in ast.parse(modules()[mod].read_text(encoding="utf-8")).body if isinstance(o, (ast.FunctionDef, ast.ClassDef))] if mod in modules() else []
     return {nm:o.lineno for o in defs for nm in L(patch_name(o))}
 
-def repository(name): return f"{cfg.git_url}/blob/{cfg.branch}/{name}"
+def online():
+    "Has the repository an address? Names such as example.com are kept for examples"
+    host = urlsplit(cfg.git_url).hostname or ""
+    return bool(host) and not re.search(r"(^|\.)(example(\.\w+)?|invalid|test|localhost)$", host)
+
+def copied(file, to):
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(file, to)
+
+def first_sentence(md, most=160):
+    "What a reader who does not see a figure is told of it: the first sentence above it, without marks"
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(md.split()))
+    text = re.sub(r"^#+ *|[`*$\\]", "", text)
+    text = re.split(r"(?<=[.!?:;]) ", text)[0].rstrip(":;")
+    return text if len(text)<=most else text[:most].rsplit(" ", 1)[0]+" ..."
 
 def source(page, mod): return f"{'../'*page.count('/')}source/{mod}.html"
 
@@ -202,6 +229,24 @@ def still(o):
     if widget not in o.get("data", {}): return o
     data = {k:v for k,v in o["data"].items() if k not in (widget, "text/plain")}
     return {**o, "data": data} if data else None
+
+def tidy(o):
+    "An output without what means nothing to a reader: progress bars, and the names of folders that are gone"
+    if not o: return
+    if o["output_type"]=="stream":
+        text = without_bars("".join(o["text"]))
+        return AttrDict(o, text=without_folders(text)) if text.strip() else None
+    data = {k:without_folders("".join(v)) if k.startswith("text/") else v for k,v in o.get("data", {}).items()}
+    return AttrDict(o, data=AttrDict(data)) if data else o
+
+def without_bars(text):
+    "What a terminal shows of it in the end: each line as it was written last"
+    lines = [o.split("\r")[-1] for o in text.split("\n")]
+    return "\n".join(o for o,old in zip(lines, text.split("\n")) if o.strip() or "\r" not in old)
+
+def without_folders(text): return re.sub(r"(/private)?(/tmp|/var/folders/\w+/\w+/T)/tmp\w{8}\b", "/tmp/...", text)
+
+def pictures(c): return any("image/" in k for o in c.outputs for k in o.get("data", {}))
 
 def figure_width(c):
     "Width that shows a figure of Matplotlib in the size it was drawn for, in pixels of the page, or None"

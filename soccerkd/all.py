@@ -9,6 +9,7 @@ from soccerkd.video.scan import *
 from soccerkd.data.render import write_video
 from soccerkd.data.world import *
 from soccerkd.data.nothing import *
+from soccerkd.data.tables import *
 from soccerkd.data.splits import *
 from soccerkd.data.transforms import *
 from soccerkd.data.feed import *
@@ -30,6 +31,7 @@ from soccerkd.distill.callback import *
 from soccerkd.distill.more_losses import *
 from soccerkd.distill.features import *
 from soccerkd.distill.learner import *
+from soccerkd.distill.steady import *
 from soccerkd.distill.faithful import *
 from soccerkd.distill.mixing import *
 from soccerkd.distill.bank import *
@@ -44,6 +46,7 @@ from soccerkd.evaluate.figures import *
 from soccerkd.evaluate.calibration import *
 from soccerkd.evaluate.report import *
 from soccerkd.evaluate.views import *
+from soccerkd.evaluate.labels import *
 from soccerkd.evaluate.recipe import *
 from soccerkd.evaluate.html import *
 from soccerkd.evaluate.attribution import *

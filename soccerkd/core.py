@@ -9,12 +9,14 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 import numpy as np
+from fastprogress import fastprogress
 from fastprogress.fastprogress import ConsoleProgressBar, progress_bar
 
 # %% auto #0
-__all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'disk_errors', 'atomic_path', 'write_json', 'read_json',
-           'file_sha256', 'track', 'process_number', 'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16',
-           'pick_precision', 'versions', 'cpu_name', 'machine_info']
+__all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'refuse_pointer', 'disk_errors', 'atomic_path',
+           'write_json', 'read_json', 'find_run', 'file_sha256', 'watched', 'track', 'quiet_bars', 'process_number',
+           'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16', 'pick_precision', 'versions', 'cpu_name',
+           'machine_info']
 
 # %% ../nbs/00_core.ipynb #745a5fc9
 class SoccerKDError(ValueError):
@@ -27,7 +29,10 @@ class SoccerKDError(ValueError):
     ):
         "The sentence from its three parts"
         return cls(f"{what}: {fault}; {remedy}")
-    def __str__(self): return super().__str__().rpartition("\n\t")[2] # fastai writes the name of a callback in front
+    def __str__(self):
+        "The sentence alone: fastai puts the name of a callback in front, PyTorch the traceback of a worker"
+        text = super().__str__().rpartition("\n\t")[2]
+        return text.rstrip().rpartition("SoccerKDError: ")[2] if text.startswith("Caught SoccerKDError in") else text
 
 # %% ../nbs/00_core.ipynb #55a62575
 def seed_for(
@@ -51,6 +56,23 @@ def seed_everything(
     import torch # Here and below not before it is needed: what runs without PyTorch imports this module too
     s = seed_for("global", seed)
     random.seed(s); np.random.seed(s); torch.manual_seed(s)
+
+# %% ../nbs/00_core.ipynb #11ba7ed4
+_pointers = {b"version https://git-lfs.github.com/spec/":"Git LFS", b"/annex/objects/":"git-annex"}
+_fetch = {"Git LFS":"git lfs pull", "git-annex":"git annex get ."}
+
+def refuse_pointer(
+    path, # A file that is about to be read, or that could not be read
+):
+    "Say so if a file is only a pointer of Git LFS or git-annex"
+    try:
+        with open(path, "rb") as f: head = f.read(64)
+    except OSError: return # Whoever opens it has a better sentence
+    for start,kind in _pointers.items():
+        if not head.startswith(start): continue
+        remedy = f"run `{_fetch[kind]}` where it was cloned, or download the file itself"
+        raise SoccerKDError.of(path, f"is a pointer of {kind}, not the file itself", remedy)
+
 
 # %% ../nbs/00_core.ipynb #c313ea5d
 _refusals = {getattr(errno, o) for o in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO", "EISDIR", "ENOTDIR", "EEXIST", "ENAMETOOLONG") if hasattr(errno, o)}
@@ -108,7 +130,23 @@ def read_json(
     "Read JSON, or say in one sentence why not"
     try: return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError: raise SoccerKDError.of(path, "does not exist", "check the path") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as e: raise SoccerKDError.of(path, f"is not JSON ({e})", "write it again") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as e:
+        refuse_pointer(path)
+        raise SoccerKDError.of(path, f"is not JSON ({e})", "write it again") from None
+
+# %% ../nbs/00_core.ipynb #b0289eb2
+def find_run(
+    path, # A run folder, or what `run_recipe`, `soccerkd demo` or `soccerkd distill` wrote
+)->Path: # A folder with a `config.json`
+    "The run folder that `path` stands for"
+    path,remedy = Path(path),"give the folder that `save_run` or `soccerkd demo` wrote"
+    students = [o/k for o in (path/"final", path) for k in ("student_kd", "student_alone", "student")]
+    for o in (path, *students):
+        if (o/"config.json").exists(): return o
+    folds = sorted(o for o in path.glob("fold*") if (o/"student_kd"/"config.json").exists())
+    if not folds: raise SoccerKDError.of(path, "is not a run folder", remedy)
+    remedy = f"give one of its folds, such as {folds[0]}, or run soccerkd distill again"
+    raise SoccerKDError.of(path, "has no student that was trained on all clips", remedy)
 
 # %% ../nbs/00_core.ipynb #6dbdc53c
 def file_sha256(
@@ -117,19 +155,39 @@ def file_sha256(
     "Checksum of a file, read in pieces"
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
 
+# %% ../nbs/00_core.ipynb #fb62b1c7
+def watched()->bool:
+    "Does somebody look at what is printed: is it a notebook or a terminal?"
+    return fastprogress.IN_NOTEBOOK or bool(getattr(sys.stdout, "isatty", bool)())
+
+
 # %% ../nbs/00_core.ipynb #cfced5f3
 def track(
     items, # What to go through
     total:int|None=None, # How many there are, if `items` can't tell
     desc:str="", # What is being done
 ):
-    "Go through `items` with a progress bar; closed when the loop ends, is left or is interrupted"
-    if os.environ.get("IN_TEST") or int(os.environ.get("RANK", 0)): yield from items; return
+    "Go through `items` with a progress bar, where somebody looks; closed when the loop ends, is left or is interrupted"
+    silent = os.environ.get("IN_TEST") or int(os.environ.get("RANK", 0)) or not watched()
+    if silent: yield from items; return
     bar = progress_bar(items, total=total if total is not None else len(items) if hasattr(items, "__len__") else "noinfer")
     bar.comment = desc
     try: yield from bar
     finally:
         if isinstance(bar, ConsoleProgressBar): print() # The bar leaves the cursor in its line
+
+# %% ../nbs/00_core.ipynb #2b24649c
+@contextmanager
+def quiet_bars():
+    "In the block, no bars of fastai where nobody looks; the lines of its table stay"
+    if watched(): yield; return
+    was = {k:vars(fastprogress).get(k) for k in ("NO_BAR", "print")}
+    fastprogress.NO_BAR = True
+    fastprogress.print = lambda *args, **kwargs: None # What a bar prints beside its `WRITER_FN`
+    try: yield
+    finally:
+        vars(fastprogress).update({k:v for k,v in was.items() if v is not None})
+        if was["print"] is None: del fastprogress.print
 
 # %% ../nbs/00_core.ipynb #0dc65314
 def process_number()->tuple[int,int]: # Which process this is, from 0, and how many there are
@@ -162,9 +220,12 @@ def pick_device(
     return device
 
 # %% ../nbs/00_core.ipynb #08102585
+_no_bf16 = "SSE41 AVX AVX2 AVX2_VNNI AVX2_VNNI_2 AVX512_CORE AVX512_CORE_VNNI".split() # As oneDNN names them
 def cpu_has_bf16()->bool:
-    "Whether this CPU multiplies bfloat16 in hardware"
+    "Whether this CPU multiplies bfloat16 in hardware, and PyTorch may let it"
     import torch
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA", "")
+    if limit.upper() in _no_bf16: return False
     caps = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return any(caps.get(o, False) for o in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16", "arm_bf16"))
 

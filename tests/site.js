@@ -60,6 +60,17 @@ const site = {
     return [...bad.values()]
   },
 
+  // Characters of code that fit into a line
+  columns() {
+    const o = [...document.querySelectorAll("div.cell_input pre")].find(o => o.checkVisibility())
+    if (!o) return null
+    const s = Object.assign(document.createElement("span"), {textContent: "0".repeat(100)}), css = getComputedStyle(o)
+    o.append(s)
+    const width = s.getBoundingClientRect().width/100
+    s.remove()
+    return Math.floor((o.clientWidth - parseFloat(css.paddingLeft) - parseFloat(css.paddingRight))/width)
+  },
+
   // What reaches past the right edge and lies in no box that scrolls by itself
   sideways() {
     const width = document.documentElement.clientWidth, bad = []

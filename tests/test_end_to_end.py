@@ -37,7 +37,16 @@ def test_distill_on_a_folder(few_clips, soccerkd, tmp_path):
     n = len(list(few_clips.rglob("*.mp4")))
     assert all(o in first for o in ("teacher", "student alone", "student + KD", f"of {n}"))
     m = json.loads(soccerkd(*args, "--json").stdout)
-    assert list(m)==["teacher", "student_alone", "student_kd"] and m["teacher"]["n"]==n and f"{m['teacher']['right']} of {n}" in first
+    roles = ["teacher", "student_alone", "student_kd"]
+    assert list(m)==[*roles, "best", "final"] and m["teacher"]["n"]==n and f"{m['teacher']['right']} of {n}" in first
+    assert m["best"] in roles and f"--model {tmp_path/'out'}" in first
+    for k in roles: # What went wrong stands under the table too
+        assert all(o in first for o in m[k]["faults"])
+    trained = json.loads((tmp_path/"out"/"final"/"student"/"config.json").read_text())["settings"]
+    assert trained["role"] in ("student_alone", "student_kd") and str(tmp_path/"out"/"final"/"student")==m["final"]
+    film,found = next(few_clips.rglob("*.mp4")),tmp_path/"events.json"
+    soccerkd("predict", film, "--model", tmp_path/"out", "--out", found)
+    assert found.exists()
 
 def test_demo_for_programs(small_demo, tmp_path, soccerkd):
     "The demonstration with a class without actions: standard output is JSON and nothing else, and its report can be made again, elsewhere"
@@ -45,10 +54,14 @@ def test_demo_for_programs(small_demo, tmp_path, soccerkd):
     assert "SYNTHETIC" in (small_demo/"stderr").read_text() and m["synthetic"] is True and m["student_kd"]["n"]==5 and list(m["student_kd"]["recall"])==["dribble", "kick", "none", "run", "walk"]
     report = demo/"report.html"
     before = report.read_text()
+    few = "The students had labels for 5 of 10 training clips (50%), the teacher for all"
+    said = " ".join((small_demo/"stderr").read_text().split())
+    assert few in said and few in before and "McNemar's test on the same clips" in said and "McNemar's test on the same clips" in before
+    assert m["recipe"]["labelled"]==.1 and m["comparison"]["only_kd"]-m["comparison"]["only_alone"]==round(5*(m["student_kd"]["clip_accuracy"]-m["student_alone"]["clip_accuracy"]))
     report.unlink()
     again = json.loads(soccerkd("report", demo, "--json", "--device", "cpu").stdout)
     assert again["report"]==str(report) and again["student_kd"]["nll"]==m["student_kd"]["nll"] and again["teacher"]["test_looks"]==1
-    assert "SYNTHETIC" in before and all(o in report.read_text() for o in ("Report of demo", "SYNTHETIC", "hardest clips"))
+    assert "SYNTHETIC" in before and all(o in report.read_text() for o in ("Report of demo", "SYNTHETIC", "hardest clips", few))
 
 def test_distill_as_published(few_clips, soccerkd, tmp_path):
     "The authors' procedure from a folder to the published numbers"
@@ -59,7 +72,7 @@ def test_distill_as_published(few_clips, soccerkd, tmp_path):
     assert m["recipe"]["alpha"]==.95 and m["clips"]==dict(train=12, test=4) and 0<=m["student"]["clip_majority"]<=1
 
 @pytest.mark.slow
-@pytest.mark.parametrize("when", ["teacher/checkpoint.pt", "teacher/config.json", "student_alone/checkpoint.pt"])
+@pytest.mark.parametrize("when", ["teacher/checkpoint.pt", "teacher/config.json", "student_alone/checkpoint.pt", "student_kd/checkpoint.pt"])
 def test_killed_demo_goes_on(tmp_path, soccerkd, programs, when):
     "Killed while it trains, the demonstration keeps what is finished and ends with the same weights as one that was left alone"
     args = ["demo", "--per-class", 8, "--epochs", 2, "--device", "cpu", "--out"]

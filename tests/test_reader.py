@@ -76,7 +76,7 @@ def test_right_frame(film, name, backend, caplog):
         if v.backend!=backend: assert v.reason and v.reason in caplog.text
         expected = np.array(kw.get("times") or np.arange(90)/kw.get("fps", 25))
         assert v.times[0]==0 and np.abs(np.array(v.times)-(expected-expected[0])).max()<2e-3
-        assert abs(v.duration-v.times[-1]-1/v.fps)<1e-9
+        assert .01<v.duration-v.times[-1]<.21 and ("times" in kw or abs(v.duration-v.times[-1]-1/v.fps)<2e-3)
     assert bool(video_index(path).note)==(name=="raw.h264") # It is whole, and nothing says otherwise
 
 

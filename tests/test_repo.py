@@ -1,5 +1,5 @@
 "What is committed is what the notebooks say: modules exported, notebooks cleaned, README written"
-import re, shutil, subprocess, sys, sysconfig
+import re, shlex, shutil, subprocess, sys, sysconfig
 from pathlib import Path
 import pytest
 from conftest import root
@@ -47,3 +47,25 @@ def test_notebooks_are_light():
     "A page stays small enough to read as a diff"
     heavy = {o.relative_to(root).as_posix():o.stat().st_size//1000 for o in (root/"nbs").rglob("*.ipynb") if o.stat().st_size>300_000}
     assert not heavy, f"kB: {heavy}"
+
+def commands(md):
+    "Shell commands of a text: the lines of its fenced blocks that start with a program, without comments"
+    blocks = re.findall(r"^```\n(.*?)^```", md, re.M|re.S)
+    lines = [o.split("#")[0].strip() for b in blocks for o in b.splitlines()]
+    return [o for o in lines if o.startswith(("make ", ".venv/"))]
+
+def runs(line):
+    "What is wrong with a command of ours, or None"
+    what,*args = shlex.split(line)
+    if what=="make": return None if re.search(rf"^{args[0]}:", (root/"Makefile").read_text(), re.M) else "no such target"
+    if not (Path(sysconfig.get_path("scripts"))/Path(what).name).exists(): return "no such program"
+    at = {k:v for k,v in zip(args, args[1:])}
+    if (k := at.get("-k")) and not ((root/"nbs"/f"{k}.ipynb").exists() or any(f'"id": "{k}"' in o for o in texts(root/"nbs", "*.ipynb").values())): return "no such test"
+    if (p := at.get("--path")) and not (root/p).exists(): return "no such file"
+
+def test_commands_run_as_written():
+    "What CONTRIBUTING and README tell a reader to type is there: targets, programs, pages and cells"
+    found = [o for f in ("CONTRIBUTING.md", "README.md") for o in commands((root/f).read_text(encoding="utf-8"))]
+    assert len(found)>8 and not [(o, why) for o in found if (why := runs(o))]
+    assert runs("make nothing")=="no such target" and runs(".venv/bin/nothing")=="no such program"
+    assert runs(".venv/bin/python -m pytest -k 3f2a91bc")=="no such test" and runs(".venv/bin/nbdev-test --path gone.ipynb")=="no such file"

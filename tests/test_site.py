@@ -64,6 +64,37 @@ def test_every_link_leads_somewhere(book, pages):
     assert sum(t=="img" for urls in found.values() for t,_ in urls)>50
     assert [lost(book/"index.html", o, ids) for o in ("gone.html", "names.html#gone", "names.html")]==["no such file", "no such place", None]
 
+def test_no_link_to_an_address_that_is_none(pages, writer):
+    "Names that are kept for examples lead nowhere; without a repository the notebook comes with the site"
+    assert not [o.name for o,s in pages.items() if re.search(r'href="https?://([\w.-]+\.)?example\b', s)]
+    if not writer.online():
+        where = {o:re.search(r'<p class="where">Notebook <a href="([^"]+\.ipynb)" download', s) for o,s in pages.items()}
+        assert sum(map(bool, where.values()))==len(writer.chapters())
+        assert all((o.parent/m[1]).is_file() for o,m in where.items() if m)
+
+def test_where_a_file_is_found(writer, monkeypatch):
+    "In the repository if it has an address, else beside the pages"
+    book = object.__new__(writer.Book)
+    book.files = set()
+    monkeypatch.setattr(writer, "cfg", type("Cfg", (), dict(git_url="https://github.com/somebody/soccerkd", branch="main")))
+    assert book.file("01_video/reader", "nbs/a.ipynb")=="https://github.com/somebody/soccerkd/blob/main/nbs/a.ipynb" and not book.files
+    for o in ("https://example.com/customer/soccerkd", "https://git.example.org/a", "http://localhost/a", ""):
+        writer.cfg.git_url = o
+        assert book.file("01_video/reader", "nbs/a.ipynb")=="../files/nbs/a.ipynb" and book.files=={"nbs/a.ipynb"}
+
+def test_outputs_are_fit_to_read(pages, writer):
+    "No progress bar, no folder that is gone; every figure says what it shows"
+    bodies = {o.name:s for o,s in pages.items() if o.parent.name!="source"}
+    assert not [k for k,s in bodies.items() if "\u2588\u2588" in s or re.search(r"/tmp/tmp\w{8}", s)]
+    alts = [re.search(r' alt="([^"]*)"', t) for s in bodies.values() for t in re.findall(r"<img\b[^>]*>", s)]
+    assert len(alts)>50 and all(m and len(m[1])>10 and "_images/" not in m[1] for m in alts)
+    bar = dict(output_type="stream", name="stdout", text="\u2588\r |----| 0%\r |\u2588\u2588| 100%\r      ")
+    assert writer.tidy(dict(bar)) is None
+    assert writer.tidy(dict(bar, text=bar["text"]+"\nkept 3\n"))["text"]=="kept 3\n"
+    data = dict(output_type="execute_result", data={"text/plain": "Path('/tmp/tmpab12_xyz/a.mp4')", "image/png": "/tmp/tmpab12_xyz"}, metadata={})
+    assert writer.tidy(data)["data"]=={"text/plain": "Path('/tmp/.../a.mp4')", "image/png": "/tmp/tmpab12_xyz"}
+    assert writer.first_sentence("What `f` gives, see [there](a.ipynb): more. And more.")=="What f gives, see there"
+
 def test_no_link_is_left_as_markdown(pages):
     raw = re.compile(r"\]\([^)\s<]*\.(ipynb|md|html)")
     assert not [f"{o.name}: {m[0]}" for o,s in pages.items() for m in raw.finditer(re.sub(r"<(pre|code)\b.*?</\1>", "", s, flags=re.S))]
@@ -204,6 +235,23 @@ def test_pages(tab, book, which):
     and on a telephone nothing that scrolls sideways but tables and code in their own boxes"""
     names = [f"{o}.html" for o in sample] if which=="sample" else [o.relative_to(book).as_posix() for o in sorted(book.rglob("*.html"))]
     assert [o for name in names for o in tab.look(name)]==[]
+
+@pytest.mark.parametrize("width", [1280, 1366, 1440, 1920])
+def test_code_fits(tab, book, width):
+    """On a laptop and on a wide screen no page scrolls sideways, and a line of 120 columns needs no scrolling"""
+    tab.page.set_viewport_size(dict(width=width, height=900))
+    for name in sample[4:10]:
+        tab.open(f"{name}.html")
+        assert tab.page.evaluate("document.scrollingElement.scrollWidth<=document.documentElement.clientWidth"), name
+        columns = tab.page.evaluate("site.columns()")
+        assert columns is None or columns>=120, f"{name}: {columns} columns at {width} pixels"
+    assert columns
+
+def test_a_styled_table_has_a_style(tab):
+    "Tables of pandas look the same with and without a style of their own"
+    tab.open("benchmarks/speed.html")
+    looks = tab.page.evaluate("""() => [...document.querySelectorAll(".output.text_html table")].map(o => [o.id.slice(0, 2), getComputedStyle(o.querySelector("tbody td")).textAlign])""")
+    assert {k for k,_ in looks}=={"", "T_"} and {v for _,v in looks}=={"right"}
 
 def test_a_bad_page_is_seen(tab, book):
     "The checks of the browser find what they are for"

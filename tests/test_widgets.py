@@ -94,7 +94,7 @@ class Page:
         self.page,self.bad,self.asked = chrome.new_page(**kw),[],[]
         self.page.set_default_timeout(60_000)
         self.page.on("pageerror", lambda e: self.bad.append(str(e)))
-        self.page.on("console", lambda m: self.bad.append(m.text) if m.type=="error" else None)
+        self.page.on("console", lambda m: self.bad.append(m.text) if m.type=="error" and "debugger state" not in m.text else None) # JupyterLab asks a busy kernel about its debugger
         self.page.on("request", lambda r: self.asked.append(r.url))
 
 def run_all(lab, chrome, name, seconds=90):
@@ -107,7 +107,7 @@ def run_all(lab, chrome, name, seconds=90):
     prompts = page.page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-prompt")
     def told(): return [o.strip() for o in prompts.all_inner_texts()]
     errors = page.page.locator("[data-mime-type$='jupyter.error'], [data-mime-type$='jupyter.stderr']") # JupyterLab shows an error as text of the second kind
-    def failed(): return [o for o in errors.all_inner_texts() if "Traceback" in o]
+    def failed(): return [o for o in errors.all_inner_texts() if re.search(r"Traceback|Error\b", o)]
     def closed(): # A slow machine's lab complains that the kernel is not connected yet
         for o in page.page.locator(".jp-Dialog button.jp-mod-accept").all(): o.click()
     for _ in range(20):

@@ -25,18 +25,22 @@ def decode_settings(
     decode:DecodeClip, # Any decoder of clips
 )->dict: # Plain values
     "What the decoded frames of a clip depend on, beside the clip"
-    packages = dict(auto=("av", "pillow"), decord=("decord", "av"), pyav=("av",), torchcodec=("torchcodec", "av"), frames=("pillow",))[decode.backend]
+    packages = dict(auto=("av", "pillow"), decord=("decord", "av"), pyav=("av",), frames=("pillow",))
+    packages["torchcodec"] = ("torchcodec", "av")
+    if decode.backend not in packages:
+        raise SoccerKDError.of(f"backend={decode.backend!r}", "is not known", f"use one of {', '.join(packages)}")
     def installed(o):
         try: return version(o)
         except PackageNotFoundError: return None
-    return dict(cache=1, **{k:getattr(decode, k) for k in ("n_frames", "slots", "size", "fit", "fps", "backend")}, packages={o:installed(o) for o in packages})
+    own = {k:getattr(decode, k) for k in ("n_frames", "slots", "size", "fit", "fps", "backend")}
+    return dict(cache=1, **own, packages={o:installed(o) for o in packages[decode.backend]})
 
 # %% ../../nbs/02_data/08_cache.ipynb #b22035c1
 def _tables(path): return {f for f in path.glob("[!.]*.json") if f.name!="cache.json"} # Hidden ones are being written, perhaps by another builder
 
 class ClipCache:
-    "Decoded clips in a folder. `bad`: what could not be read; `broken`: blocks that are not whole"
-    bad = None
+    "Decoded clips in a folder. `bad`, `faults`: what can't be read, and why, clip by clip; `broken`: blocks not whole"
+    bad,faults = None,None
     def __init__(self,
         path, # Folder that `ClipCache.build` began
         maps:int=128, # Files mapped at a time
@@ -72,7 +76,7 @@ def _add(self:ClipCache, f):
 
 # %% ../../nbs/02_data/08_cache.ipynb #0a6c4031
 class _Blocks(Dataset):
-    "Item `i` decodes the clips of block `i` and writes them; gives what could not be read, and what stops the work"
+    "Item `i` decodes and writes the clips of block `i`; gives faults by the mark of the clip, and what stops the work"
     def __init__(self, cache, decode, blocks):
         self.path,self.decode,self.blocks,self.of = cache.path,decode,blocks,_digest(cache.settings)
         self.seen,self.there = set(cache.tables),set()
@@ -84,12 +88,13 @@ class _Blocks(Dataset):
             try: self.there.update(json.loads(f.read_text(encoding="utf-8"))["marks"])
             except (OSError, ValueError, KeyError, TypeError): pass # Deleted again, or damaged
     def __getitem__(self, i):
-        bad,got = [],{}
+        bad,got = {},{}
         self.look()
         for mark,c in self.blocks[i]:
             if mark in self.there: continue
             try: frames,times = self.decode.planes(c)
-            except (SoccerKDError, OSError, ValueError) as e: bad.append((c.id, str(c.path), str(e))); continue
+            except MemoryError: raise
+            except Exception as e: bad[mark] = failure(e, c.path if isinstance(c.path, (str, Path)) else c.id); continue
             got.setdefault(tuple(frames.shape), []).append((mark, frames, times)) # Of one shape, but for `whole`
         try:
             for rows in got.values(): _write(self.path, self.of, rows)
@@ -140,22 +145,29 @@ def build(cls:ClipCache,
     "A cache that has all these clips"
     path,settings = Path(path),decode_settings(decode)
     _begin(path, settings)
-    cache,bad,marks = cls(path),[],{}
-    for c in clips:
-        try: marks.setdefault(clip_mark(c), c)
-        except OSError as e: bad.append((c.id, str(c.path), f"{c.path}: can't be read ({e.strerror}); check the path"))
-    todo = [(m, c) for m,c in marks.items() if m not in cache]
+    cache,bad,marks = cls(path),{},_marks(clips)
+    todo = {}
+    for m,c in zip(marks, clips):
+        if isinstance(m, str) and m not in cache: todo.setdefault(m, c) # Copies of a clip are decoded once
     if todo:
         if cache.broken: print(f"{path}: {len(cache.broken)} blocks were not whole and are made anew")
-        bad += _decode_blocks(cache, decode, todo, workers, block_bytes)
+        bad = _decode_blocks(cache, decode, [*todo.items()], workers, block_bytes)
         cache = cls(path)
         if cache.settings!=json.loads(json.dumps(settings)): raise SoccerKDError.of(path, "was begun anew with other settings by somebody else", "give each his own folder")
-    cache.bad = pd.DataFrame(bad, columns=["id", "path", "reason"])
+    cache.faults = [str(m) if isinstance(m, SoccerKDError) else bad.get(m, "") for m in marks]
+    cache.bad = bad_table(clips, cache.faults)
     return cache
+
+def _marks(clips):
+    "The mark of each clip, or the error that there is none"
+    def one(c):
+        try: return clip_mark(c)
+        except OSError as e: return SoccerKDError.of(c.path, f"can't be read ({e.strerror})", "check the path")
+    return [one(c) for c in clips]
 
 # %% ../../nbs/02_data/08_cache.ipynb #19da9a7d
 def _decode_blocks(cache, decode, todo, workers, block_bytes):
-    "Decode and write; what can't be read"
+    "Decode and write; why clips can't be read, by their mark"
     _tidy(cache)
     each = bytes_needed(decode, 1)
     free = shutil.disk_usage(cache.path).free
@@ -166,9 +178,9 @@ def _decode_blocks(cache, decode, todo, workers, block_bytes):
     random.Random(f"{os.getpid()} {time.time_ns()}").shuffle(blocks) # Builders that begin together shall not go in step
     ds = _Blocks(cache, decode, blocks)
     dl = DataLoader(ds, batch_size=None, num_workers=min(workers, len(ds)), generator=torch.Generator()) # Its own chance: that of the training stays as it is
-    bad = []
+    bad = {}
     for b,stop in track(dl, desc="filling the cache"):
-        bad += [tuple(o) for o in b]
+        bad |= b
         if stop: raise SoccerKDError.of(cache.path, stop, "make room or give another folder; what is decoded so far is kept")
     return bad
 

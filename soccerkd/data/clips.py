@@ -22,9 +22,10 @@ from fastcore.all import L, delegates, patch
 from ..core import SoccerKDError, pick_device, seed_for
 from .cache import ClipCache
 from .decode import *
-from .decode import _one_shape
+from .decode import _need_classes, _one_shape, _without
 from .feed import *
 from .splits import *
+from .tables import *
 from .transforms import *
 
 # %% auto #0
@@ -337,7 +338,7 @@ class ClipDataLoaders(DataLoaders):
 @delegates(clip_tfms)
 def from_clips(cls:ClipDataLoaders,
     train:list[Clip], # To train on
-    valid:list[Clip], # To choose by
+    valid:list[Clip]|None, # To choose by; None to train on all clips and choose by none
     test:list[Clip]=(), # Held back for the one final look, see `evaluate`
     n_frames:int=8, # Frames per clip
     size:int=112, # Side of what the network sees, in pixels
@@ -358,16 +359,19 @@ def from_clips(cls:ClipDataLoaders,
     margin:float=1.125, # Side that is decoded, as a multiple of `size`: room for crops
     **kwargs,
 )->ClipDataLoaders:
-    "Loaders from lists of clips; every clip is read once, here"
+    "Loaders from lists of clips; every clip is read once, here, and what can't be read is left out and counted"
+    need,valid = ("train",) if valid is None else ("train", "validate"),valid or []
     check_leak(train=train, valid=valid, test=test)
+    _need_labels([*train, *valid, *test], bs)
     block = ClipBlock(n_frames, size, slots, fit, backend, fps, margin, **kwargs)
     decode = block.type_tfms[0]
     if keep=="auto": keep = bytes_needed(decode, len(train)+len(valid))<2e9
-    bad = decode_all(decode, [*train, *valid, *test], keep) if cache is None else _from_cache(decode, [*train, *valid, *test], cache)
-    train,valid,test = _without(bad, on_bad, train, valid, test)
-    vocab = list(vocab or sorted({c.label for c in train}))
-    if odd := sorted({str(c.label) for c in [*train, *valid, *test]}-set(vocab)):
-        raise SoccerKDError.of(f"class {odd[0]}", "has no clip to train on", f"add some, or leave it out (known: {', '.join(vocab)})")
+    every = [*train, *valid, *test]
+    faults = reading_faults(decode, every, keep) if cache is None else _from_cache(decode, every, cache)
+    bad = bad_table(every, faults)
+    before,(train,valid,test) = train,_without(bad, faults, on_bad, train, valid, test, need=need)
+    _need_classes(before, train, bad)
+    vocab = _class_names(vocab, train, [*valid, *test])
     db = DataBlock((block, CategoryBlock(vocab=vocab, sort=False)), get_y=ClipLabel(), splitter=IndexSplitter(range(len(train), len(train)+len(valid))))
     made = db.dataloaders([*train, *valid], path=path, bs=min(bs, len(train)), num_workers=_workers(num_workers, decode, train, bool(keep or cache)), device=pick_device(device))
     dls = cls(*made.loaders, path=path, device=made.device)
@@ -379,12 +383,12 @@ def from_clips(cls:ClipDataLoaders,
 
 # %% ../../nbs/02_data/06_clips.ipynb #fb2a9f23
 def _from_cache(decode, clips, path):
-    "Let `decode` read from a cache, to which is added what it lacks; what can't be read, as in `decode_all`"
+    "Let `decode` read from a cache, to which is added what it lacks; what can't be read, as in `reading_faults`"
     cache = ClipCache.build(path, decode, clips)
     decode.memory = cache.of(clips)
     shapes = decode.memory.shapes()
     _one_shape({shapes[c.key]:c.id for c in clips if c.key in shapes})
-    return cache.bad
+    return cache.faults
 
 def _workers(n, decode, clips, ready):
     "How many processes decode"
@@ -394,15 +398,21 @@ def _workers(n, decode, clips, ready):
     print(f"{n} workers decode {rates.per_second[rates.workers==n].item():.0f} clips a second")
     return n
 
-def _without(bad, on_bad, *splits):
-    "The splits without the bad clips, or the error that they are"
-    if on_bad=="raise" and len(bad): raise SoccerKDError(f"{bad.reason[0]} ({len(bad)} of the clips can't be read; on_bad='skip' leaves them out)")
-    gone = set(bad.path)
-    if gone: print(f"{len(bad)} clips can't be read and are left out, see .bad: {', '.join(bad.id[:3])}{' ...' if len(bad)>3 else ''}")
-    splits = [[c for c in s if str(c.path) not in gone] for s in splits]
-    for name,s in zip(("train", "validate"), splits):
-        if not s: raise SoccerKDError.of(f"the clips to {name} on", "are none", "check the paths"+(f"; the first that can't be read: {bad.reason[0]}" if len(bad) else ""))
-    return splits
+def _need_labels(clips, bs):
+    "Refuse what no loader can be made of"
+    if not (isinstance(bs, int) and bs>0):
+        raise SoccerKDError.of(f"bs={bs!r}", "is no number of clips", "give a whole number above 0")
+    if odd := [c for c in clips if c.label is None or c.label==""]:
+        raise SoccerKDError.of(odd[0].id, "has no label", "give it one, or leave it out")
+
+def _class_names(vocab, train, others):
+    "The classes of the training clips, or those that are given; a clip of another class is refused"
+    vocab = list(vocab or sorted({c.label for c in train}))
+    odd = sorted({str(c.label) for c in [*train, *others]}-set(map(str, vocab)))
+    if not odd: return vocab
+    raise SoccerKDError.of(
+        f"class {odd[0]}", "has no clip to train on",
+        f"add some, or leave it out (known: {', '.join(map(str, vocab))})")
 
 # %% ../../nbs/02_data/06_clips.ipynb #e555a90d
 @patch
@@ -417,25 +427,31 @@ def reseed(self:ClipDataLoaders,
 @patch(cls_method=True)
 @delegates(ClipDataLoaders.from_clips)
 def from_folder(cls:ClipDataLoaders,
-    path, # Holds `train`, perhaps `valid` or `val`, perhaps `test`; or the class folders themselves
+    path, # Holds `train`, perhaps `valid` and `test`, under any of their names; or the class folders themselves
     n_frames:int=8, # Frames per clip
     size:int=112, # Side of what the network sees, in pixels
     bs:int=16, # Clips per batch
     seed:int=0, # Order of the batches and, where groups are drawn, the split
-    train:str="train", # Folder to train on; taken to be `path` itself if there is none
-    valid:str|None=None, # Folder to validate on; None finds `valid` or `val`, else a grouped split is drawn
+    train:str="train", # Folder to train on; if there is none, one of its other names, else `path` itself
+    valid:str|None=None, # Folder to validate on; None finds `valid` by any of its names, else a grouped split is drawn
     valid_pct:float=.2, # Share of a drawn split
     **kwargs,
 )->ClipDataLoaders:
     "Loaders from folders named after their classes"
     path = Path(path)
-    base = path/train if (path/train).is_dir() else path
-    tr = clips_from_folder(base)
-    names = [valid] if valid else [o for o in ("valid", "val") if (path/o).is_dir()]
-    if names: va = clips_from_folder(path/names[0])
-    else: tr,va = [[tr[i] for i in o] for o in grouped_split(tr, valid_pct, seed)]
-    te = clips_from_folder(path/"test") if base!=path and (path/"test").is_dir() else []
-    return cls.from_clips(tr, va, te, n_frames=n_frames, size=size, bs=bs, seed=seed, path=path, **kwargs)
+    parts = clips_by_part(path) if train=="train" and valid is None else _named_parts(path, train, valid)
+    if not parts["valid"]: parts |= split_clips(parts["train"], valid_pct, seed=seed)|dict(test=parts["test"])
+    return cls.from_clips(*parts.values(), n_frames=n_frames, size=size, bs=bs, seed=seed, path=path, **kwargs)
+
+def _named_parts(path, train, valid):
+    "The clips of folders that have names of their own"
+    found = split_folders(path, strict=False)
+    base = path/train if (path/train).is_dir() else found.get("train", path)
+    va,te = path/valid if valid else found.get("valid"),found.get("test")
+    others = [o.name for o in found.values()]+([valid] if valid else [])
+    tr = clips_from_folder(base, others if base==path else ())
+    va,te = clips_from_folder(va) if va else [],clips_from_folder(te) if te and te!=va else []
+    return dict(train=tr, valid=va, test=te)
 
 # %% ../../nbs/02_data/06_clips.ipynb #0dd2b022
 @patch
@@ -453,23 +469,23 @@ def with_views(self:ClipDataLoaders,
 @patch(cls_method=True)
 @delegates(ClipDataLoaders.from_clips)
 def from_df(cls:ClipDataLoaders,
-    df:pd.DataFrame, # Columns `file`, `label` and, if known, `start`, `end` (seconds), `group`, `split`
+    df:pd.DataFrame, # `file`, `label`, if known `start`, `end` (seconds), `group`, `split` or `is_valid`; or a CSV file
     path=".", # Folder that `file` is relative to
     seed:int=0, # Order of the batches and, where groups are drawn, the split
     valid_pct:float=.2, # Share of a drawn split
     **kwargs,
 )->ClipDataLoaders:
-    "Loaders from a table; a column `split` (train, valid, test) is kept, otherwise groups are drawn"
-    clips = clips_from_df(df, path)
-    if "split" not in df.columns: return cls._from_drawn(clips, seed, valid_pct, path=path, **kwargs)
-    parts = [[c for c,s in zip(clips, df.split) if s in names] for names in (("train",), ("valid", "val"), ("test",))]
-    return cls.from_clips(*parts, seed=seed, path=path, **kwargs)
+    "Loaders from a table; a column `split` or fastai's `is_valid` is kept, otherwise groups are drawn"
+    what = df if isinstance(df, (str, Path)) else "the table"
+    rows = clip_table(df)
+    clips = clips_from_df(rows, path, what)
+    return cls._from_parts(clips, table_parts(rows, what), seed, valid_pct, path=path, **kwargs)
 
 # %% ../../nbs/02_data/06_clips.ipynb #784e647b
 @patch(cls_method=True)
 @delegates(ClipDataLoaders.from_clips)
 def from_labels_csv(cls:ClipDataLoaders,
-    csv, # `file,start,end,label,group`, start and end in frames, see `clips_from_labels_csv`
+    csv, # `file,label` and, if known, `start,end,group,split`, start and end in frames, see `clips_from_labels_csv`
     labels=None, # Class names to keep; all by default
     groups=None, # Groups to keep; all by default
     valid_groups=None, # Groups to validate on; drawn by default
@@ -479,17 +495,23 @@ def from_labels_csv(cls:ClipDataLoaders,
 )->ClipDataLoaders:
     "Loaders from labelled segments of longer videos"
     clips = clips_from_labels_csv(csv, labels, groups)
-    if valid_groups is None: return cls._from_drawn(clips, seed, valid_pct, **kwargs)
+    parts = table_parts(labelled_rows(csv, labels, groups), csv)
+    if valid_groups is None: return cls._from_parts(clips, parts, seed, valid_pct, **kwargs)
+    valid_groups = list(map(str, valid_groups))
     if unknown := set(valid_groups)-{c.group for c in clips}:
         raise SoccerKDError.of(f"group {sorted(unknown)[0]}", "has no clip", f"choose from {', '.join(sorted({c.group for c in clips}))}")
-    return cls.from_clips([c for c in clips if c.group not in valid_groups], [c for c in clips if c.group in valid_groups], seed=seed, **kwargs)
+    train,valid = ([c for c in clips if (c.group in valid_groups)==o] for o in (False, True))
+    return cls.from_clips(train, valid, seed=seed, **kwargs)
 
 # %% ../../nbs/02_data/06_clips.ipynb #ce0ddafe
 @patch(cls_method=True)
-def _from_drawn(cls:ClipDataLoaders, clips, seed, valid_pct, **kwargs):
-    "Loaders after a grouped split"
-    tr,va = grouped_split(clips, valid_pct, seed)
-    return cls.from_clips([clips[i] for i in tr], [clips[i] for i in va], seed=seed, **kwargs)
+def _from_parts(cls:ClipDataLoaders, clips, parts, seed, valid_pct, **kwargs):
+    "Loaders of the parts that a table names, or of a grouped split"
+    sets = dict(train=clips, valid=[], test=[]) if parts is None else by_part(clips, parts)
+    if parts is not None and not sets["valid"]:
+        print("no row of the table is in the part valid: groups are drawn from train")
+    if not sets["valid"]: sets |= split_clips(sets["train"], valid_pct, seed=seed)|dict(test=sets["test"])
+    return cls.from_clips(*sets.values(), seed=seed, **kwargs)
 
 # %% ../../nbs/02_data/06_clips.ipynb #9a47fef0
 @patch

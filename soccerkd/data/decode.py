@@ -17,7 +17,7 @@ from ..video.reader import open_video
 from ..video.sampling import segment_times
 
 # %% auto #0
-__all__ = ['DecodeClip', 'decode_all', 'bytes_needed']
+__all__ = ['DecodeClip', 'failure', 'reading_faults', 'bad_table', 'decode_all', 'bytes_needed']
 
 # %% ../../nbs/02_data/05b_decode.ipynb #3595eda3
 class DecodeClip(Transform):
@@ -31,6 +31,11 @@ class DecodeClip(Transform):
         fps:float|None=None, # Rate of frame folders, frames per second
     ):
         super().__init__()
+        for k,v in dict(n_frames=n_frames, size=size, slots=slots).items():
+            if not (isinstance(v, int) and v>0):
+                raise SoccerKDError.of(f"{k}={v!r}", "is no whole number above 0", "give one")
+        if fit not in ("crop", "pad", "whole"):
+            raise SoccerKDError.of(f"fit={fit!r}", "is not known", "use 'crop', 'pad' or 'whole'")
         self.n_frames,self.size,self.slots,self.fit,self.backend,self.fps = n_frames,size,slots,fit,backend,fps
         self.memory = None # From a clip's key to what `planes` gives: a dict, or the map of a cache
     def encodes(self, o):
@@ -51,7 +56,12 @@ def decode_clip(self:DecodeClip,
         idx = torch.linspace(.5/n, 1-.5/n, n).mul(len(fr)).long()
         return square(short_side(fr, self.size), self.size, self.fit)[idx], idx.float()
     with open_video(o.path, backend=self.backend, resize=self.size, **({"fps":self.fps} if self.fps else {})) as v:
-        end = v.times[-1]+1/v.fps if o.end is None else o.end
+        last = v.duration
+        if o.start>=last:
+            raise SoccerKDError.of(
+                o.path, f"is {last:.2f} s long, but a clip of it begins at {o.start:.2f} s",
+                "correct the table")
+        end = last if o.end is None else o.end
         times = segment_times(o.start, end, n)
         frames = v.read_at(times)
     return square(frames, self.size, self.fit).contiguous(), torch.tensor(times)-o.start
@@ -66,6 +76,46 @@ def planes(self:DecodeClip,
     return frames.permute(3,0,1,2).contiguous(),times
 
 # %% ../../nbs/02_data/05b_decode.ipynb #1160a144
+def failure(
+    e:Exception, # Of any library
+    what, # The file
+)->str:
+    "The sentence for a clip that can't be read"
+    if isinstance(e, SoccerKDError): return str(e)
+    return f"{what}: can't be read ({type(e).__name__}: {e}); copy or convert it again"
+
+def reading_faults(
+    decode:DecodeClip, # Its `memory` is filled if `keep`
+    clips:list[Clip], # What to read
+    keep:bool=True, # Remember the decoded frames
+    workers:int|None=None, # Threads; decoding releases the interpreter's lock
+)->list[str]: # For each clip why it can't be read; empty if it can
+    "Decode every clip once"
+    def one(c):
+        key = c.key
+        if decode.memory and key in decode.memory: return key,None,""
+        try: return key,decode.planes(c),""
+        except MemoryError: raise
+        except Exception as e: return key,None,failure(e, c.path if isinstance(c.path, (str, Path)) else c.id)
+    res,shapes = [],{}
+    if keep and decode.memory is None: decode.memory = {}
+    with ThreadPoolExecutor(workers or torch.get_num_threads()) as ex:
+        for c,(key,got,why) in zip(clips, track(ex.map(one, clips), total=len(clips), desc="reading clips")):
+            res.append(why)
+            if why: continue
+            shapes.setdefault(tuple((got or decode.memory[key])[0].shape[-2:]), c.id)
+            if keep and got is not None: decode.memory[key] = got
+    _one_shape(shapes)
+    return res
+
+# %% ../../nbs/02_data/05b_decode.ipynb #c8111e86
+def bad_table(
+    clips:list[Clip], # All of them
+    faults:list[str], # From `reading_faults`
+)->pd.DataFrame: # Columns `id`, `path`, `reason`: a row for each clip that can't be read
+    "The clips that can't be read"
+    return pd.DataFrame([(c.id, str(c.path), o) for c,o in zip(clips, faults) if o], columns=["id", "path", "reason"])
+
 def decode_all(
     decode:DecodeClip, # Its `memory` is filled if `keep`
     clips:list[Clip], # What to read
@@ -73,20 +123,7 @@ def decode_all(
     workers:int|None=None, # Threads; decoding releases the interpreter's lock
 )->pd.DataFrame: # Columns `id`, `path`, `reason`: what can't be read
     "Decode every clip once; list the bad ones"
-    def one(c):
-        key = c.key
-        if decode.memory and key in decode.memory: return key,None,""
-        try: return key,decode.planes(c),""
-        except (SoccerKDError, OSError, ValueError) as e: return key,None,str(e)
-    bad,shapes = [],{}
-    if keep and decode.memory is None: decode.memory = {}
-    with ThreadPoolExecutor(workers or torch.get_num_threads()) as ex:
-        for c,(key,got,why) in zip(clips, track(ex.map(one, clips), total=len(clips), desc="reading clips")):
-            if why: bad.append((c.id, str(c.path), why)); continue
-            shapes.setdefault(tuple((got or decode.memory[key])[0].shape[-2:]), c.id)
-            if keep and got is not None: decode.memory[key] = got
-    _one_shape(shapes)
-    return pd.DataFrame(bad, columns=["id", "path", "reason"])
+    return bad_table(clips, reading_faults(decode, clips, keep, workers))
 
 # %% ../../nbs/02_data/05b_decode.ipynb #d5f7602f
 def _one_shape(
@@ -96,6 +133,31 @@ def _one_shape(
     if len(shapes)>1:
         (a,i),(b,j) = list(shapes.items())[:2]
         raise SoccerKDError.of(j, f"is decoded to {b[0]} x {b[1]} pixels, but {i} to {a[0]} x {a[1]}", "with fit='whole' all clips need one aspect ratio; use fit='crop' or fit='pad', or leave some out")
+
+# %% ../../nbs/02_data/05b_decode.ipynb #d77f6fd8
+def _without(bad, faults, on_bad, *splits, need=("train", "validate")):
+    "The splits without the clips that can't be read, or the error that they are"
+    if on_bad not in ("skip", "raise"):
+        raise SoccerKDError.of(f"on_bad={on_bad!r}", "is not known", "use 'skip' or 'raise'")
+    if on_bad=="raise" and len(bad):
+        raise SoccerKDError(f"{bad.reason[0]} ({len(bad)} of the clips can't be read; on_bad='skip' leaves them out)")
+    if len(bad):
+        some = ", ".join(bad.id[:3])+(" ..." if len(bad)>3 else "")
+        print(f"{len(bad)} of {len(faults)} clips can't be read and are left out, see .bad: {some}")
+    told = iter(faults)
+    splits = [[c for c,why in zip(s, told) if not why] for s in splits]
+    for name,s in zip(need, splits):
+        if s: continue
+        first = f"; the first that can't be read: {bad.reason[0]}" if len(bad) else ""
+        raise SoccerKDError.of(f"the clips to {name} on", "are none", f"check the paths{first}")
+    return splits
+
+def _need_classes(before, train, bad):
+    "A class of which no clip can be read does not just go"
+    if not (lost := sorted({str(c.label) for c in before}-{str(c.label) for c in train})): return
+    n = sum(str(c.label)==lost[0] for c in before)
+    remedy = f"mend them, or leave the class out; the first that can't be read: {bad.reason[0]}"
+    raise SoccerKDError.of(f"class {lost[0]}", f"has no clip left to train on: none of {n} can be read", remedy)
 
 # %% ../../nbs/02_data/05b_decode.ipynb #7ba39c65
 def bytes_needed(

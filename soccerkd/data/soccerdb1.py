@@ -13,10 +13,12 @@ import torch.nn.functional as F
 from fastcore.all import delegates, patch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from ..core import SoccerKDError, atomic_path, track
+from ..core import SoccerKDError, atomic_path, rng_for, track
 from .clips import *
 from .decode import *
 from .splits import *
+from .splits import _some
+from .tables import *
 
 # %% auto #0
 __all__ = ['soccerdb1_classes', 'soccerdb1_counts', 'soccerdb1_clips', 'check_soccerdb1', 'authors_split', 'crossing_groups',
@@ -34,9 +36,11 @@ def soccerdb1_clips(
     if not path.is_dir():
         raise SoccerKDError.of(path, "is not there", "SoccerDB1 is not part of this package: ask its authors (repository sarosijbose/SoccerKDNet, bit.ly/soccerdb1) and give the folder it lies in, or use make_clips")
     base = next((o for o in (path/"images", path/"videos") if o.is_dir()), path)
-    parts = {to:base/o for o,to in (("train", "train"), ("valid", "valid"), ("val", "valid"), ("test", "test")) if (base/o).is_dir()} or {"all":base}
-    found = {k:[c for c in clips_from_folder(v) if c.label in soccerdb1_classes] for k,v in parts.items()}
+    every = {k:clips_from_folder(v) for k,v in (split_folders(base) or {"all":base}).items()}
+    found = {k:[c for c in v if c.label in soccerdb1_classes] for k,v in every.items()}
     if not any(found.values()): raise SoccerKDError.of(path, "has none of the folders dribble, kick, run, walk", "give the folder above them, or above train and val")
+    others = sorted({c.label for v in every.values() for c in v}-set(soccerdb1_classes))
+    if others: print(f"{path}: left out the classes {_some(others)}, which SoccerDB1 does not have")
     return found
 
 # %% ../../nbs/02_data/07_soccerdb1.ipynb #f837e2ca
@@ -86,10 +90,12 @@ def clip_hashes(
     n_frames:int=5, # Frames of each clip, spread evenly
     fps:float=25., # Rate of frame folders; only their order matters here
 )->np.ndarray: # `[N, n_frames]`
-    "Difference hashes of some frames of each clip"
+    "Difference hashes of some frames of each clip; one that can't be read is like no other"
     def one(c):
         dec = DecodeClip(n_frames, 32, slots=1, fit="pad", fps=fps if isinstance(c.path, (str, Path)) and Path(c.path).is_dir() else None)
-        return difference_hash(dec.decode_clip(c)[0])
+        try: return difference_hash(dec.decode_clip(c)[0])
+        except SoccerKDError: # It shall be like no other
+            return rng_for("unreadable", c.id).integers(2**64, size=n_frames, dtype=np.uint64)
     return np.stack([one(c) for c in track(clips, desc="hashing clips")])
 
 # %% ../../nbs/02_data/07_soccerdb1.ipynb #5ce29318
@@ -144,11 +150,15 @@ def load_split(
     "The clips as a written split divides them"
     path = Path(path)
     if not path.exists(): raise SoccerKDError.of(path, "does not exist", "write it with save_split")
-    table = read_table(path, ("split", "id", "group"), comment="#")
+    table = read_table(path, ("split", "id", "group"), strip=False)
+    for k in {"start", "end"} & set(table.columns): table[k] = pd.to_numeric(table[k]) # As when the hash was made
     if split_hash(table)!=path.read_text(encoding="utf-8").split("\n")[0].removeprefix("# split ").strip():
         raise SoccerKDError.of(path, "was changed after it was written", "make the split again, or write it with save_split")
     known,ids = {c.id:c for c in clips},set(table.id)
-    if two := [c.id for c in clips if c.id in ids and str(c.path)!=str(known[c.id].path)]: raise SoccerKDError.of(two[0], "is the name of two clips, so that the split can't tell them apart", "rename one of the files")
+    if two := [c.id for c in clips if c.id in ids and c.key!=known[c.id].key]:
+        raise SoccerKDError.of(
+            two[0], "is the name of two clips, so that the split can't tell them apart",
+            "rename one of the files")
     if gone := sorted(set(table.id)-set(known)): raise SoccerKDError.of(path, f"names {len(gone)} clips that are not here, such as {gone[0]}", "give the clips it was made for")
     return {k:[replace(known[r["id"]], group=str(r["group"])) for r in v.to_dict("records")] for k,v in table.groupby("split", sort=False)}
 

@@ -4,20 +4,23 @@
 
 # %% ../../nbs/02_data/04_splits.ipynb #b99ba249
 from __future__ import annotations
-import hashlib, os
+import hashlib, os, warnings
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
-from ..core import SoccerKDError, atomic_path, seed_for
+from ..core import SoccerKDError, atomic_path, rng_for, seed_for
 from ..video.reader import open_video
-from ..video.files import video_suffixes
+from ..video.files import image_suffixes, video_suffixes
+from .tables import *
 
 # %% auto #0
-__all__ = ['image_suffixes', 'Clip', 'is_clip', 'class_folders', 'read_table', 'clip_groups', 'clips_from_folder', 'one_label',
-           'clips_from_df', 'find_file', 'frame_span', 'clips_from_labels_csv', 'grouped_split', 'check_leak',
-           'split_table', 'split_hash', 'clip_mark', 'content_hash', 'split_clips', 'write_split', 'read_split']
+__all__ = ['Clip', 'is_clip', 'class_folders', 'clip_groups', 'clips_from_folder', 'split_folders', 'clips_by_part', 'one_label',
+           'clips_from_df', 'find_file', 'frame_span', 'labelled_rows', 'known_names', 'clips_from_labels_csv',
+           'grouped_split', 'check_leak', 'split_table', 'split_hash', 'clip_mark', 'content_hash', 'split_clips',
+           'write_split', 'read_split', 'by_part']
 
 # %% ../../nbs/02_data/04_splits.ipynb #85d1e3f5
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,6 @@ class Clip:
         return (str(self.path) if isinstance(self.path, (str, Path)) else hash(np.asarray(self.path).tobytes()), self.start, self.end)
 
 # %% ../../nbs/02_data/04_splits.ipynb #8677a0dd
-image_suffixes = {".jpg", ".jpeg", ".png"}
 def is_clip(
     path:Path, # File or folder
 )->bool:
@@ -50,31 +52,55 @@ def is_clip(
     return path.suffix.lower() in video_suffixes
 
 # %% ../../nbs/02_data/04_splits.ipynb #76048cf6
+_texts = ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .toml .ini .html .pdf .log .srt .vtt .py .ipynb"
+_results = ".pth .pt .pkl .ckpt .safetensors .onnx .npy .npz .db" # What programs leave beside clips
+_documents = set(f"{_texts} {_results}".split())
+
+def _folders(path): return [o for o in sorted(Path(path).iterdir()) if o.is_dir() and not o.name.startswith(".")]
+
+def _has_clips(folder): return any(map(is_clip, folder.iterdir()))
+
+def _may_be_clips(folder):
+    "Files below a folder that may be meant as clips: all but documents and hidden ones"
+    inside = (o for o in folder.rglob("*") if not any(p.startswith(".") for p in o.relative_to(folder).parts))
+    return (o for o in inside if o.is_file() and o.suffix.lower() not in _documents)
+
 def class_folders(
     path, # Folder that holds one folder per class
+    apart=(), # Names of folders in it that are no classes
 )->list[Path]:
-    "The folders below `path` that hold clips, in alphabetical order"
+    "The folders below `path` that hold clips, in alphabetical order; one with files but no clip is refused"
     path = Path(path)
     if not path.is_dir(): raise SoccerKDError.of(path, "is not a folder", "give the folder that holds one folder per class")
-    res = [o for o in sorted(path.iterdir()) if o.is_dir() and not o.name.startswith(".") and any(map(is_clip, o.iterdir()))]
+    inside = [o for o in _folders(path) if o.name not in apart]
+    res = [o for o in inside if _has_clips(o)]
+    for o in inside:
+        if o not in res: _refuse_lost(o)
     if not res: raise SoccerKDError.of(path, "has no folder with videos in it", "put the clips into one folder per class, such as kick/0001.mp4")
     return res
 
-# %% ../../nbs/02_data/04_splits.ipynb #102d911d
-def read_table(
-    csv, # File
-    columns=(), # That it must have
-    **kwargs, # For `pandas.read_csv`
-)->pd.DataFrame:
-    "A table from a CSV file, or one sentence why there is none"
-    name = ",".join(columns) or "file,label"
-    try: df = pd.read_csv(csv, **kwargs)
-    except FileNotFoundError: raise SoccerKDError.of(csv, "does not exist", f"give a table with the columns {name}") from None
-    except (ValueError, OSError) as e: # Not text, no columns, rows of different lengths
-        raise SoccerKDError.of(csv, f"is no table ({str(e).strip().splitlines()[0][:80]})", f"save it as CSV in UTF-8, with the columns {name}") from None
-    if missing := [o for o in columns if o not in df.columns]:
-        raise SoccerKDError.of(csv, f"lacks the column{'s'*(len(missing)>1)} {', '.join(missing)}", f"name its columns {name} (it has {', '.join(map(str, df.columns))[:80]})")
-    return df
+# %% ../../nbs/02_data/04_splits.ipynb #7747af8e
+def _refuse_lost(folder):
+    "Say what is wrong with a class folder that has files but no clip"
+    lost = sorted(_may_be_clips(folder))
+    if not lost: return
+    one = lost[0].relative_to(folder.parent)
+    if part_of(folder.name) and any(map(_has_clips, _folders(folder))):
+        raise SoccerKDError.of(
+            folder, "is a part of a set and not a class",
+            f"give {folder} itself, or let ClipDataLoaders.from_folder find the parts")
+    if lost[0].suffix.lower() in image_suffixes and lost[0].parent==folder:
+        raise SoccerKDError.of(
+            folder, f"holds {len(lost)} pictures but no clip",
+            "put the pictures of each clip into a folder of their own")
+    if lost[0].suffix.lower() in video_suffixes|image_suffixes:
+        remedy = f"put the clips directly into {folder.name}, or name them in a table with the columns file,label,group"
+        raise SoccerKDError.of(
+            folder, f"holds no clip itself, but {len(lost)} files in folders below it, such as {one}",
+            remedy)
+    raise SoccerKDError.of(
+        folder, f"has {len(lost)} files but no clip, such as {one}",
+        "convert them to .mp4, or move the folder away; endings of videos are in video_suffixes")
 
 # %% ../../nbs/02_data/04_splits.ipynb #76533ea1
 def clip_groups(
@@ -82,19 +108,89 @@ def clip_groups(
 )->dict[str,str]: # Real path of a file to its group, empty if nothing is known
     "Groups from a `clips.csv` in `path` or the folder above"
     for base in (Path(path), Path(path).parent):
-        if (base/"clips.csv").exists():
-            df = read_table(base/"clips.csv", dtype=str)
-            if {"file", "group"} <= set(df.columns): return {os.path.realpath(base/f):g for f,g in zip(df.file, df.group) if isinstance(f, str) and isinstance(g, str)}
+        if not (base/"clips.csv").exists(): continue
+        df = read_table(base/"clips.csv")
+        if not {"file", "group"} <= set(df.columns): continue
+        return {os.path.realpath(base/f):g for f,g in zip(df.file, df.group) if f and g}
     return {}
 
 # %% ../../nbs/02_data/04_splits.ipynb #e2c47264
 def clips_from_folder(
     path, # Folder with one folder per class
+    apart=(), # Names of folders in it that are no classes
 )->list[Clip]: # In the order of class and name
-    "One clip per video or frame folder, labelled by the folder it lies in"
-    groups = clip_groups(path)
+    "One clip per video or frame folder, labelled by the folder it lies in; what is left out is printed"
+    groups,classes = clip_groups(path),class_folders(path, apart)
+    if told := _left_out(Path(path), classes, apart): print(f"{path}: left out {told}")
     return [Clip(f, label=c.name, group=groups.get(os.path.realpath(f), f"{Path(path).name}/{c.name}/{f.stem}"))
-        for c in class_folders(path) for f in sorted(c.iterdir()) if is_clip(f)]
+        for c in classes for f in sorted(c.iterdir()) if is_clip(f)]
+
+# %% ../../nbs/02_data/04_splits.ipynb #96659e5a
+def _some(names, n=3): return ", ".join(names[:n])+(" ..." if len(names)>n else "")
+
+def _left_out(path, classes, apart):
+    "What lies among class folders and is no clip, in words"
+    others = [f for c in classes for f in sorted(c.iterdir()) if not f.name.startswith(".") and not is_clip(f)]
+    endings = Counter(f.suffix.lower() or "no ending" for f in others if not f.is_dir())
+    for o in _documents: endings.pop(o, None)
+    deeper = [f"{f.parent.name}/{f.name}" for f in others if f.is_dir()]
+    empty = [o.name for o in _folders(path) if o not in classes and o.name not in apart]
+    stray = [o.name for o in sorted(path.iterdir()) if o.is_file() and is_clip(o)]
+    res = []
+    kinds = _some([f"{v} {k}" for k,v in endings.items()])
+    if endings: res.append(f"{endings.total()} files that are no videos by their ending ({kinds})")
+    if deeper: res.append(f"{len(deeper)} folders inside a class ({_some(deeper)})")
+    if empty: res.append(f"{len(empty)} folders without a clip ({_some(empty)})")
+    if stray: res.append(f"{len(stray)} videos outside of the class folders ({_some(stray)})")
+    return ", ".join(res)
+
+# %% ../../nbs/02_data/04_splits.ipynb #29d13fce
+def split_folders(
+    path, # Folder that may hold a folder for each part
+    strict:bool=True, # Refuse a folder beside `train` that looks like a part but has another name
+)->dict[str,Path]: # `train`, `valid`, `test`, those that are there
+    "The folders of a set that was split already"
+    path,res = Path(path),{}
+    if not path.is_dir():
+        raise SoccerKDError.of(
+            path, "is not a folder",
+            "give the folder that holds one folder per class, or train and valid")
+    for o in _folders(path):
+        part = part_of(o.name)
+        if not part or _has_clips(o) and not any(map(_has_clips, _folders(o))): continue # A class of this name
+        if part in res:
+            raise SoccerKDError.of(
+                path, f"holds both {res[part].name} and {o.name}",
+                f"leave one folder for the part {part}")
+        res[part] = o
+    if strict and "train" in res: _look_beside(path, res)
+    return res
+
+def _look_beside(path, parts):
+    "Refuse folders that look like a part, and name others that hold clips"
+    known,named = {o.name for o in _folders(parts["train"])},[]
+    for o in _folders(path):
+        if o in parts.values(): continue
+        classes = {c.name for c in _folders(o) if _has_clips(c)}
+        if classes & known:
+            remedy = "rename it to train, valid or test, move it away, or name it when loading, as in valid='eval'"
+            raise SoccerKDError.of(o, "holds the same classes as train, but has not the name of a part", remedy)
+        if classes or _has_clips(o): named.append(o.name)
+    if named: print(f"{path}: left out {len(named)} folders with clips, which are no part of the set ({_some(named)})")
+
+# %% ../../nbs/02_data/04_splits.ipynb #29071f4e
+def clips_by_part(
+    path, # Holds `train`, perhaps `valid`, perhaps `test`, under any of their names; or the class folders themselves
+    strict:bool=True, # See `split_folders`
+)->dict[str,list[Clip]]: # `train`, `valid`, `test`, as far as the folders tell; `train` where they don't
+    "The clips of a folder in their parts"
+    found = split_folders(path, strict)
+    res = {k:clips_from_folder(found[k]) if k in found else [] for k in part_names}
+    names = [o.name for o in found.values()]
+    if "train" in found: return res
+    if not found or any(any(_may_be_clips(o)) for o in _folders(path) if o.name not in names):
+        res["train"] = clips_from_folder(path, names)
+    return res
 
 # %% ../../nbs/02_data/04_splits.ipynb #5b882bd0
 def one_label(
@@ -104,31 +200,35 @@ def one_label(
     "Refuse a stretch that has two labels"
     seen = {}
     for c in clips:
-        if seen.setdefault(c.key, c.label)!=c.label: raise SoccerKDError.of(table, f"{c.id} stands in it twice, as {seen[c.key]} and as {c.label}", "leave one of the rows out")
+        if seen.setdefault(c.key, c.label)==c.label: continue
+        raise SoccerKDError.of(
+            table, f"{c.id} stands in it twice, as {seen[c.key]} and as {c.label}",
+            "leave one of the rows out")
     return clips
 
-def _text(r, k):
-    "What a row says, if it says anything"
-    if pd.isna(r[k]): raise SoccerKDError.of(r["file"], f"has no {k} in the table", "fill it in, or leave that row out")
-    return str(r[k])
-
-def _group(r): return str(r["file"] if pd.isna(r.get("group", np.nan)) or r["group"]=="" else r["group"])
+def _group(r): return r.get("group") or r["file"]
 
 # %% ../../nbs/02_data/04_splits.ipynb #ccd2d517
 def clips_from_df(
-    df:pd.DataFrame, # Columns `file`, `label` and, if known, `start`, `end` (seconds), `group`
+    df:pd.DataFrame, # Columns `file`, `label` and, if known, `start`, `end` (seconds), `group`; or a CSV file of them
     path=".", # Folder that `file` is relative to
+    what=None, # Name of the table, for errors
 )->list[Clip]:
     "One clip per row"
-    if missing := {"file", "label"} - set(df.columns):
-        raise SoccerKDError.of("the table", f"lacks the column {', '.join(sorted(missing))}", f"name its columns file, label, start, end, group (it has {', '.join(map(str, df.columns))})")
-    def num(r, k, default):
-        try: return default if pd.isna(r.get(k, np.nan)) else float(r[k])
-        except (TypeError, ValueError): raise SoccerKDError.of(r["file"], f"has the {k} {r[k]!r}, which is no number", "give seconds") from None
-    rows = df.to_dict("records")
-    bad = [r for r in rows if num(r, "end", np.inf) <= num(r, "start", 0.)]
-    if bad: raise SoccerKDError.of(bad[0]["file"], f"ends at {bad[0]['end']}, not after its start {bad[0].get('start', 0)}", "correct that row of the table")
-    return one_label([Clip(Path(path)/str(r["file"]), num(r, "start", 0.), num(r, "end", None), _text(r, "label"), _group(r)) for r in rows], "the table")
+    what = what or (df if isinstance(df, (str, os.PathLike)) else "the table")
+    t = clip_table(df, what)
+    rows = t.to_dict("records")
+    spans = [_seconds(r, row_name(t, i), what) for i,r in enumerate(rows)]
+    return one_label([Clip(Path(path)/r["file"], *o, r["label"], _group(r)) for r,o in zip(rows, spans)], what)
+
+def _seconds(r, name, what):
+    "Start and end of a row; None for the end of the video"
+    start,end = (None if pd.isna(v := r.get(k, np.nan)) else v for k in ("start", "end"))
+    start = start or 0.
+    if start<0: raise SoccerKDError.of(what, f"{name} starts at {start:g}", "give seconds from the first frame")
+    if end is not None and end<=start:
+        raise SoccerKDError.of(what, f"{name} ends at {end:g}, not after its start {start:g}", "correct that row")
+    return start,end
 
 # %% ../../nbs/02_data/04_splits.ipynb #23cb6e83
 def find_file(
@@ -144,65 +244,144 @@ def find_file(
 def frame_span(
     times:list[float], # Time of each frame of the video, in seconds
     start:int, # First frame
-    end:int, # One past the last frame
+    end:int|None, # One past the last frame; None for the end of the video
     fps:float, # For the length of the last frame
-)->tuple[float,float]: # Seconds
+)->tuple[float,float|None]: # Seconds
     "Start and end in seconds of frames `start` to `end`"
-    if not 0 <= start < end: raise ValueError(f"frames {start} to {end} are no stretch of a video")
+    last = np.inf if end is None else end
+    if not 0 <= start < last: raise ValueError(f"frames {start} to {end} are no stretch of a video")
     if start >= len(times): raise ValueError(f"frame {start} is past the last of {len(times)} frames")
+    if end is None: return times[start],None
     return times[start], times[end] if end < len(times) else times[-1]+1/fps
 
 # %% ../../nbs/02_data/04_splits.ipynb #9554684f
+def labelled_rows(
+    csv, # `file,label` and, if known, `start,end,group`, start and end in frames
+    labels=None, # Class names to keep; all by default
+    groups=None, # Groups to keep; all by default
+)->pd.DataFrame: # As `clip_table`
+    "The rows of a table of labelled segments"
+    df = clip_table(Path(csv))
+    if groups is not None: need_columns(csv, df.columns, ["group"])
+    for k,keep in (("label", labels), ("group", groups)):
+        if keep is None: continue
+        keep = list(map(str, keep))
+        known_names(csv, k, keep, df[k])
+        df = df[df[k].isin(keep)]
+    return df.reset_index(drop=True)
+
+def known_names(
+    what, # Where they are looked for
+    kind:str, # `label` or `group`
+    names, # Which are asked for
+    there, # Which there are
+):
+    "Refuse a name that nothing has"
+    if not (odd := [o for o in names if o not in set(there)]): return
+    raise SoccerKDError.of(what, f"has no clip of the {kind} {odd[0]}", f"choose from {', '.join(sorted(set(there)))}")
+
 def clips_from_labels_csv(
-    csv, # `file,start,end,label,group`, start and end in frames
+    csv, # `file,label` and, if known, `start,end,group`, start and end in frames
     labels=None, # Class names to keep; all by default
     groups=None, # Groups to keep; all by default
 )->list[Clip]:
     "Labelled segments of videos, as annotation tools write them"
     csv = Path(csv)
-    df = read_table(csv, ("file", "start", "end", "label"))
-    if groups is not None and "group" not in df.columns: raise SoccerKDError.of(csv, "lacks the column group", "add it, or leave out groups=")
-    if labels is not None: df = df[df.label.isin(list(labels))]
-    if groups is not None: df = df[df.group.isin(list(groups))]
-    spans = {}
-    for name in map(str, df.file.unique()):
-        path = find_file(name, csv)
-        with open_video(path, backend="pyav") as v: spans[name] = path,list(v.times),v.fps # Only the times: no need to choose a decoder
-    return one_label([_segment(r, *spans[str(r["file"])], csv) for r in df.to_dict("records")], csv)
+    rows = labelled_rows(csv, labels, groups).to_dict("records")
+    paths = {o:find_file(o, csv) for o in dict.fromkeys(r["file"] for r in rows)}
+    frames = {o:_frame_times(paths[o]) for o in dict.fromkeys(r["file"] for r in rows if _cut(r))}
+    return one_label([_segment(r, paths[r["file"]], frames.get(r["file"]), csv) for r in rows], csv)
 
 # %% ../../nbs/02_data/04_splits.ipynb #813cfc9f
-def _segment(r:dict, path:Path, times:list, fps:float, csv:Path)->Clip:
+def _cut(r): return not all(pd.isna(r.get(k, np.nan)) for k in ("start", "end"))
+
+def _frame_times(path):
+    "Times of the frames of a video, and its rate"
+    with open_video(path, backend="pyav") as v: return list(v.times),v.fps # Only the times: no need to choose a decoder
+
+def _segment(r:dict, path:Path, frames:tuple|None, csv:Path)->Clip:
     "The clip of one row, or which row is wrong"
-    try: start,end = frame_span(times, int(r["start"]), int(r["end"]), fps)
+    if frames is None: return Clip(path, 0., None, r["label"], _group(r))
+    start,end = (None if pd.isna(v := r.get(k, np.nan)) else v for k in ("start", "end"))
+    try:
+        odd = [o for o in (start, end) if o is not None and not o.is_integer()]
+        if odd: raise ValueError(f"{odd[0]:g} is no number of a frame")
+        span = frame_span(frames[0], int(start or 0), None if end is None else int(end), frames[1])
     except ValueError as e: raise SoccerKDError.of(csv, f"{r['file']}: {e}", "correct that row") from None
-    return Clip(path, start, end, _text(r, "label"), _group(r))
+    return Clip(path, *span, r["label"], _group(r))
 
 # %% ../../nbs/02_data/04_splits.ipynb #c9b9b164
 def grouped_split(
     clips:list[Clip], # With `label` and `group`
     valid_pct:float=.2, # About this share goes to validation; whole groups make it coarse
     seed:int=0, # Which groups
+    keep_classes:bool=True, # Leave a clip of every class to train on, even if another share goes to validation
 )->tuple[list[int],list[int]]: # Indices for training and for validation
     "Split with no group on both sides, stratified as far as the groups allow"
-    groups,labels = np.array([o.group for o in clips]),np.array([o.label for o in clips])
+    if not 0<valid_pct<1:
+        raise SoccerKDError.of(f"valid_pct={valid_pct}", "is no share of a whole", "give a number between 0 and 1")
+    groups,labels = (np.array([str(getattr(o, k)) for o in clips]) for k in ("group", "label"))
     n = len(set(groups))
     if n < 2: raise SoccerKDError.of("the clips", f"are all of one group ({groups[0] if len(groups) else 'none'})", "give a validation set of another match or place, or a `group` column that tells them apart")
     k = int(np.clip(round(1/valid_pct), 2, n))
-    folds = StratifiedGroupKFold(k, shuffle=True, random_state=seed_for("split", seed) % 2**31)
-    train,valid = next(folds.split(clips, labels, groups))
-    return train.tolist(), valid.tolist()
+    if keep_classes: k = min(k, max(2, *Counter(labels).values())) # With two clips of each class, one of each
+    for train,valid in _folds(labels, groups, k, seed):
+        if not keep_classes or len(valid) and set(labels[train])==set(labels): return train.tolist(),valid.tolist()
+    return _few(labels, groups, valid_pct, seed)
+
+def _folds(labels, groups, k, seed):
+    "Ways to hold out one part in `k`"
+    if k>max(Counter(labels).values()): labels = np.zeros(len(labels), int) # Nothing to stratify by
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning) # A class with fewer clips than `k`
+        folds = StratifiedGroupKFold(k, shuffle=True, random_state=seed_for("split", seed) % 2**31)
+        return list(folds.split(labels, labels, groups))
+
+# %% ../../nbs/02_data/04_splits.ipynb #f1bf47d9
+def _few(labels, groups, valid_pct, seed):
+    "Hold out groups one by one, as long as every class stays"
+    out = np.zeros(len(labels), bool)
+    for g in rng_for("few", seed).permutation(sorted(set(groups))):
+        more = out|(groups==g)
+        if set(labels[~more])==set(labels) and (not out.any() or more.mean()<=valid_pct): out = more
+    if out.any(): return np.flatnonzero(~out).tolist(),np.flatnonzero(out).tolist()
+    label = min(set(labels), key=lambda o: (sum(labels==o), o))
+    n = sum(labels==label)
+    fault = "has one clip" if n==1 else f"has {n} clips, all of one group"
+    raise SoccerKDError.of(
+        f"class {label}", f"{fault}, which can't be trained on and validated on",
+        "add clips of another match or place, or give a validation set")
 
 # %% ../../nbs/02_data/04_splits.ipynb #07047a48
+_apart = "split by group, so that nothing is learned and tested in one place"
+
 def check_leak(
     **splits, # Name to list of clips: `train=..., valid=...`
 ):
-    "Raise if a group, or a clip, stands in two splits"
-    seen = {}
-    for name,clips in splits.items():
-        for c in clips:
-            for key in (("group", c.group), ("clip", *c.key[:2])):
-                if seen.setdefault(key, name)!=name:
-                    raise SoccerKDError.of(f"{key[0]} {c.group if key[0]=='group' else c.id}", f"is in {seen[key]} and in {name}", "split by group, so that nothing is learned and tested in one place")
+    "Raise if a group, a clip, or a part of one stands in two splits"
+    seen,files = {},{}
+    for name,c in ((k, c) for k,clips in splits.items() for c in clips):
+        if seen.setdefault(c.group, name)!=name:
+            what = f"group {c.group}" if c.group else "a clip without a group"
+            raise SoccerKDError.of(what, f"is in {seen[c.group]} and in {name}", _apart)
+        files.setdefault(_file_of(c), []).append((c.start, np.inf if c.end is None else c.end, name, c))
+    for stretches in files.values(): _no_overlap(stretches)
+
+def _file_of(c):
+    "What clips are stretches of; frames in memory have none"
+    return os.path.realpath(c.path) if isinstance(c.path, (str, Path)) else c.key[:2]
+
+def _no_overlap(stretches):
+    "In order of their start: no stretch of a file may begin before those of another split have ended"
+    last = {} # Of each split: the stretch that ends last
+    for start,end,name,c in sorted(stretches, key=lambda o: o[:2]):
+        for other,(until,before) in last.items():
+            if other==name or start>=until-1e-6: continue
+            same = (before.start, before.end)==(c.start, c.end)
+            fault = f"is in {name} and overlaps {before.id}, which is in {other}"
+            if same: fault = f"is in {other} and in {name}"
+            raise SoccerKDError.of(f"clip {c.id}", fault, _apart)
+        if name not in last or end>last[name][0]: last[name] = end,c
 
 # %% ../../nbs/02_data/04_splits.ipynb #819fad81
 def split_table(
@@ -256,7 +435,10 @@ def split_clips(
     seed:int=0, # Which groups
 )->dict[str,list[Clip]]: # `train`, `valid`, `test`
     "Training, validation and test clips, with no group in two of them"
-    if not (valid_pct>0 and test_pct>=0 and valid_pct+test_pct<1): raise SoccerKDError.of(f"valid_pct={valid_pct}, test_pct={test_pct}", "are no shares of a whole", "give numbers from 0 to 1 that leave something to train on")
+    if not (valid_pct>0 and test_pct>=0 and valid_pct+test_pct<1):
+        raise SoccerKDError.of(
+            f"valid_pct={valid_pct}, test_pct={test_pct}", "are no shares of a whole",
+            "give numbers from 0 to 1 that leave something to train on")
     rest,res = list(clips),dict(test=[])
     for name,pct in (("valid", valid_pct), ("test", test_pct/(1-valid_pct))):
         if not pct: continue
@@ -264,6 +446,9 @@ def split_clips(
         res[name],rest = [rest[i] for i in va],[rest[i] for i in tr]
     res = dict(train=rest, valid=res["valid"], test=res["test"])
     check_leak(**res)
+    for k in ("valid", "test"):
+        if res[k] and (none := sorted({str(c.label) for c in clips}-{str(c.label) for c in res[k]})):
+            print(f"the drawn part {k} has no clip of {_some(none)}: too few clips or groups to deal out")
     return res
 
 # %% ../../nbs/02_data/04_splits.ipynb #5948255d
@@ -274,21 +459,35 @@ def write_split(
 )->Path:
     "Write which clip is in which part: `file,start,end,label,group,split`"
     base,csv = Path(path).resolve(),Path(csv)
-    def name(c): return (f.relative_to(base) if (f := Path(c.path).resolve()).is_relative_to(base) else f).as_posix()
-    rows = [(name(c), c.start, c.end, c.label, c.group, k) for k,clips in splits.items() for c in clips]
-    with atomic_path(csv) as tmp: pd.DataFrame(rows, columns=["file", "start", "end", "label", "group", "split"]).to_csv(tmp, index=False)
+    rows = [_split_row(c, base, csv, k) for k,clips in splits.items() for c in clips]
+    table = pd.DataFrame(rows, columns=["file", "start", "end", "label", "group", "split"])
+    with atomic_path(csv) as tmp: table.to_csv(tmp, index=False)
     return csv
 
+def _split_row(c, base, csv, part):
+    "The row of a clip, as `read_split` reads it"
+    if not isinstance(c.path, (str, Path)):
+        raise SoccerKDError.of(csv, f"can't hold {c.id}, which lies in memory", "write its frames to a file first")
+    if cell_text(c.label)=="":
+        raise SoccerKDError.of(csv, f"can't hold {c.id}, which has no label", "give it one, or leave it out")
+    file = Path(c.path).resolve()
+    name = file.relative_to(base) if file.is_relative_to(base) else file
+    return name.as_posix(),c.start,c.end,c.label,c.group,part
+
+# %% ../../nbs/02_data/04_splits.ipynb #cccb7731
 def read_split(
     csv, # What `write_split` wrote
     path, # Folder that `file` is relative to
 )->dict[str,list[Clip]]: # `train`, `valid`, `test`
     "The clips of a split, without a group or a clip in two parts"
-    try: df = pd.read_csv(csv, dtype=dict(file=str, label=str, group=str, split=str))
-    except (OSError, ValueError) as e: raise SoccerKDError.of(csv, f"can't be read ({type(e).__name__})", "give a table that soccerkd split wrote") from None
-    if missing := {"file", "label", "group", "split"}-set(df.columns): raise SoccerKDError.of(csv, f"lacks the column {', '.join(sorted(missing))}", "give a table that soccerkd split wrote")
-    parts = dict(train=("train",), valid=("valid", "val"), test=("test",))
-    if odd := sorted(set(map(str, df.split))-{o for v in parts.values() for o in v}): raise SoccerKDError.of(csv, f"has a split {odd[0]!r}", "use train, valid and test")
-    res = {k:clips_from_df(df[df.split.isin(v)], path) for k,v in parts.items()}
+    df = clip_table(read_table(csv, ("file", "label", "group", "split")), csv)
+    res = by_part(clips_from_df(df, path, csv), table_parts(df, csv))
     check_leak(**res)
     return res
+
+def by_part(
+    clips:list[Clip], # Of a table
+    parts:list[str], # From `table_parts`
+)->dict[str,list[Clip]]: # `train`, `valid`, `test`
+    "Clips in the parts that a table names"
+    return {k:[c for c,p in zip(clips, parts) if p==k] for k in part_names}

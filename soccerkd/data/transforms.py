@@ -158,7 +158,7 @@ class TimeJitter(Transform):
         per_segment:bool=False, # Draw in every segment instead of once per clip
     ):
         super().__init__()
-        if slots<1 or slots%2==0: raise ValueError(f"slots must be odd, got {slots}")
+        if slots<1 or slots%2==0: raise SoccerKDError.of(f"slots={slots}", "has no middle", "give an odd number such as 1 or 3")
         self.slots,self.per_segment = slots,per_segment
     def __call__(self, b, split_idx=None, **kwargs): return super().__call__(marked(b, split_idx), split_idx=split_idx, **kwargs)
     def encodes(self, x:TensorClip):
@@ -255,7 +255,7 @@ class MultiScaleCropClip(RandomResizedCropClip):
         flip:float=.5, # Probability of mirroring left and right
     ):
         super().__init__(size, flip=flip)
-        if version not in ("v1", "v2"): raise ValueError(f"version={version!r} is not known, use 'v1' or 'v2'")
+        if version not in ("v1", "v2"): raise SoccerKDError.of(f"version={version!r}", "is not known", "use 'v1' or 'v2'")
         self.version,self.scales,self.short = version,scales,short
     def boxes(self, x, u): return (self._fixed if self.version=="v1" else self._anywhere)(x, u)
     def _fixed(self, x, u):

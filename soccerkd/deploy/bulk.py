@@ -124,7 +124,10 @@ def head(self:Watcher, video):
         info = place.get_file_info(path)
         what = [info.size, str(info.mtime_ns)]
     else: what = video_id(video)
-    return json.loads(json.dumps(dict(video=what, model=self.net.id, temperature=self.net.temperature, how={k:v for k,v in self.how.items() if k not in ("threads", "resume")}), default=str))
+    how = {k:v for k,v in self.how.items() if k not in ("threads", "resume")}
+    hop = default_hop(how.get("length") or self.net.length or 2.)
+    if how.get("hop") is None and hop!=1: how["hop"] = hop # Results of a time when it was always 1 are not taken for these
+    return json.loads(json.dumps(dict(video=what, model=self.net.id, temperature=self.net.temperature, how=how), default=str))
 
 # %% ../../nbs/06_deploy/11_bulk.ipynb #ec4752ae
 @patch
@@ -167,7 +170,8 @@ def predict_bulk(
     require("ray.data", "ray")
     if not isinstance(model, (str, Path)): raise SoccerKDError.of(type(model).__name__, "can't be handed to other machines", "save it by save_run or export_onnx, and give the path")
     if Path(str(out)).suffix.lower() in (".json", ".csv"): raise SoccerKDError.of(out, "is one file, but each video gets its own", "give a folder or an address as `out`")
-    find_events([], [], [], _promise(model)[0]["vocab"], **{k:v for k,v in kwargs.items() if k not in _settings}) # A mistake in the settings is told before the work
+    facts = _promise(model)[0]
+    find_events([], [], [], facts["vocab"], **{k:v for k,v in kwargs.items() if k not in _settings}) # A mistake in the settings is told before the work
     found = bulk_files(videos)
     if not ray.is_initialized(): start_ray(max(actors*cpus, 1))
     rows = [dict(video=k, name=v) for k,v in found.items()]
@@ -175,5 +179,7 @@ def predict_bulk(
     args = (str(model) if is_address(model) else str(Path(model).absolute()), where, "cuda" if gpus else "cpu", max(1, int(cpus)), kwargs)
     done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(Watcher, fn_constructor_args=args, compute=ray.data.ActorPoolStrategy(size=min(actors, len(rows))), num_gpus=gpus or None, num_cpus=cpus)
     res = pd.DataFrame(list(track(done.iter_rows(), total=len(rows), desc="watching videos")), columns=["video", "events", "note", "fault"])
-    return res.set_index("video").loc[list(found)].reset_index()
+    res = res.set_index("video").loc[list(found)].reset_index()
+    res.attrs["network"] = network_notes(facts, kwargs.get("none", "none"))
+    return res
 _settings = ("length", "hop", "bs", "roi", "start", "end", "resume")

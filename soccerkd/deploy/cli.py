@@ -8,8 +8,8 @@ __all__ = ['commands', 'command', 'names', 'scan', 'split', 'demo', 'check_netwo
            'told_first', 'strict_json', 'missing_part', 'sentence', 'run_command', 'main']
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #626657e2
-import json, math, os, sys
-from contextlib import nullcontext, redirect_stdout
+import json, math, os, sys, warnings
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from fastcore.script import anno_parser
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #b63aa7d8
@@ -76,7 +76,7 @@ def split(
 @command
 def demo(
     out:str="runs/demo", # Folder for clips, networks and report
-    per_class:int=150, # Clips of each class
+    per_class:int=170, # Clips of each class
     seed:int=0, # For clips, weights and batches
     full:bool=False, # TAM-ResNet-50 at 112 pixels: wants a GPU
     epochs:int=None, # Passes of each student; the teacher gets its share more
@@ -112,7 +112,7 @@ def distill(
     student_weights:str=None, # Weights to start from: a file, or DEFAULT for torchvision's own where they are in PyTorch's cache
     alpha:float=None, # Weight of the teacher's term, 0 to 1; the labels get 1-alpha; .5 (.95) by default
     temperature:float=None, # Softens both sides; 4 (6) by default
-    epochs:int=None, # Passes of each student; 10 (170) by default
+    epochs:int=None, # Passes of each student; by default 10, and more for few clips (170)
     teacher_epochs:int=None, # Passes of the teacher; as the students (100) by default
     lr:float=2e-3, # Highest learning rate
     n_frames:int=8, # Frames per clip (1)
@@ -125,22 +125,31 @@ def distill(
     frozen:str=None, # Image network for the control on frozen features, such as mobilenet_v2
     frozen_weights:str=None, # Its weights: a file, or DEFAULT
     seed:int=None, # For folds, weights and batches; 0 (230) by default
+    no_final:bool=False, # Leave out the student that is trained on all clips at the end
     device:str=None, # cpu or cuda
     json:bool=False, # Print JSON
 ):
     "Teacher, student alone and student with teacher on your clips, with whole groups held out"
     given = {k:v for k,v in dict(alpha=alpha, temperature=temperature, size=size, bs=bs, seed=seed).items() if v is not None}
-    unused = dict(student=student!="tam_resnet18", student_weights=student_weights, lr=lr!=2e-3, n_frames=n_frames!=8, hold_out=hold_out, folds=folds!=5, frozen=frozen)
+    unused = dict(student=student!="tam_resnet18", student_weights=student_weights, lr=lr!=2e-3, n_frames=n_frames!=8,
+        hold_out=hold_out, folds=folds!=5, frozen=frozen, no_final=no_final)
     if variant!="ours": return _faithful([k for k,v in unused.items() if v], path, out, variant, teacher, teacher_weights, teacher_epochs, epochs, names(labels), names(groups), device, given, json)
-    from soccerkd.deploy.compare import compare_on, counts_table, find_clips
-    from soccerkd.evaluate.recipe import Recipe
-    check_networks(n_frames, (teacher or "tam_mobilenet_v2", teacher_weights), (student, student_weights), *([(frozen, frozen_weights)] if frozen else []))
-    clips,epochs,data = find_clips(path, names(labels), names(groups)),epochs or 10,{k:given.pop(k, v) for k,v in (("size", 112), ("bs", 8))}
+    from soccerkd.deploy.compare import best_of, compare_on, counts_table, find_clips, told_best
+    from soccerkd.evaluate.recipe import Recipe, faults_text
+    known = (teacher or "tam_mobilenet_v2", teacher_weights), (student, student_weights)
+    check_networks(n_frames, *known, *([(frozen, frozen_weights)] if frozen else []))
+    clips = find_clips(path, names(labels), names(groups))
+    data = dict(size=given.pop("size", 112), bs=given.pop("bs", 8), n_frames=n_frames, device=device)
     recipe = Recipe(teacher or "tam_mobilenet_v2", student, teacher_epochs or epochs, epochs, lr, teacher_weights=teacher_weights, student_weights=student_weights, **given)
     held = [names(o) for o in hold_out.split("/")] if hold_out else folds
-    reports = compare_on(clips, recipe, out, held, (frozen, frozen_weights) if frozen else None, n_frames=n_frames, device=device, **data)
-    if json: return {k:dict(right=int(r.right.sum()), **r) for k,r in reports.items()}
-    if not int(os.environ.get("RANK", 0)): print(counts_table(reports).to_string()) # Of several processes the first one speaks
+    control = (frozen, frozen_weights) if frozen else None
+    reports = compare_on(clips, recipe, out, held, control, final=not no_final, **data)
+    last = None if no_final else os.path.join(out, "final", "student")
+    scores = {k:dict(right=int(r.right.sum()), **r) for k,r in reports.items()}
+    if json: return dict(**scores, best=best_of(reports), final=last)
+    if int(os.environ.get("RANK", 0)): return # Of several processes the first one speaks
+    told = faults_text(reports)
+    print(counts_table(reports).to_string(), *([told] if told else []), told_best(reports, out), sep="\n\n")
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #1f89c91d
 def _faithful(unused, path, out, variant, teacher, weights, teacher_epochs, epochs, labels, groups, device, given, json):
@@ -166,7 +175,7 @@ def train_teacher(
     weights:str=None, # Weights to start from: a file, or DEFAULT for torchvision's own where they are in PyTorch's cache
     split:str=None, # Table of soccerkd split for the clips at PATH
     valid:float=.2, # Share to validate on, if nothing says which clips
-    epochs:int=10, # Passes over the training clips
+    epochs:int=None, # Passes over the training clips; by default 10, and more for few clips
     lr:float=2e-3, # Highest learning rate
     n_frames:int=8, # Frames per clip
     size:int=112, # Side of the picture, in pixels
@@ -180,7 +189,7 @@ def train_teacher(
     "One network on your clips, to use or to teach with"
     from soccerkd.data.clips import ClipDataLoaders
     from soccerkd.deploy.compare import find_splits
-    from soccerkd.evaluate.recipe import Recipe, judge, train_role
+    from soccerkd.evaluate.recipe import Recipe, faults_text, judge, train_role
     check_networks(n_frames, (model, weights))
     parts = find_splits(path, split, names(labels), names(groups), valid, seed)
     dls = ClipDataLoaders.from_clips(**parts, n_frames=n_frames, size=size, bs=bs, seed=seed, device=device)
@@ -188,6 +197,7 @@ def train_teacher(
     r = judge(learn, out, "valid")
     page = _page(out, learn, r)
     if json: return dict(run=out, report=page, **r)
+    if told := faults_text({"teacher":r}): print(told)
     print(r._repr_markdown_()); print(page)
 
 # %% ../../nbs/06_deploy/03_cli.ipynb #81214ffa
@@ -285,11 +295,14 @@ def evaluate(
     "Scores of a trained network on labelled clips"
     from soccerkd.deploy.compare import find_clips
     from soccerkd.distill.runs import load_run
+    from soccerkd.evaluate.calibration import calibration_note
     from soccerkd.evaluate.report import evaluate as score
     learn = load_run(run, device=device)
     if calibrate: _calibrate(learn, find_clips(calibrate))
     dl = learn.dls.test_dl(find_clips(path), with_labels=True, num_workers=0)
     r = score(learn, dl, again=again)
+    note = calibration_note(r["nll"], r.get("nll_calibrated", 0.), "on these clips")
+    if note: print(f"{run}: {note}", file=sys.stderr)
     if report: _page(report, learn, r, dl)
     if json: return dict(r)
     print(r._repr_markdown_())
@@ -371,9 +384,13 @@ def predict(
     model:str=None, # Run folder, its model.safetensors, or an ONNX file
     out:str=None, # Write the events here: .json or .csv, of several videos a folder; the answers so far are kept beside it
     length:float=None, # Seconds of a window; by default those of the clips trained on, or 2
-    hop:float=1., # Seconds from one window to the next
+    hop:float=None, # Seconds from one window to the next; half a window by default, and 1 at most
     threshold:float=.5, # What the mean probability of an event's class must reach
     smooth:float=0., # Seconds of a moving mean over time
+    gap:float=1., # Join what is at most so many seconds apart, if it is of one class
+    min_length:float=0., # Seconds an event must last
+    peaks:float=0., # An event for each peak that is the highest for so many seconds around; 0 for one a run
+    none:str="none", # The class that makes no events
     bs:int=8, # Windows that the network answers for at once
     roi:str=None, # Only this part of the picture: x,y,w,h in pixels, or in parts of it
     boxes:str=None, # CSV of players' boxes: time,x,y,w,h and perhaps player; each player gets events
@@ -392,7 +409,9 @@ def predict(
     from soccerkd.core import SoccerKDError
     if model is None: raise SoccerKDError.of("--model", "is missing", "give a run folder such as runs/demo, its model.safetensors, or an ONNX file")
     videos = [video] if os.path.exists(video) else names(video) or [video] # A comma may be part of a name
-    how = dict(length=length, hop=hop, bs=bs, roi=roi and numbers(roi, "--roi"), start=start, end=end, resume=not afresh, threshold=threshold, smooth=smooth)
+    events = dict(threshold=threshold, smooth=smooth, gap=gap, min_length=min_length, peaks=peaks, none=none)
+    part = dict(roi=roi and numbers(roi, "--roi"), start=start, end=end)
+    how = dict(length=length, hop=hop, bs=bs, resume=not afresh, **part, **events)
     _alone(videos, workers, device, film, soccernet, boxes)
     if soccernet:
         from soccerkd.deploy.events import _game
@@ -413,16 +432,18 @@ def _told_events(res, json):
     bad = getattr(res, "bad", {})
     found = dict(res) if hasattr(res, "bad") else {res.video:res}
     for k,ev in found.items():
-        for o in ev.attrs["notes"]: print(o, file=sys.stderr)
         if not json: print(ev.to_string(index=False) if len(ev) else f"{k}: no events", f"\n{len(ev)} events in {k}")
-    told = {k:dict(events=ev.to_dict("records"), notes=ev.attrs["notes"]) for k,ev in found.items()}|bad if json else None
-    if bad: raise _partly("; ".join(bad.values()), told)
+    remarks = dict.fromkeys(o for ev in found.values() for o in ev.remarks) # Those of the network once
+    for o in remarks: print(o, file=sys.stderr)
+    told = {k:dict(events=ev.to_dict("records"), notes=ev.remarks) for k,ev in found.items()}|bad if json else None
+    if bad: raise _partly(f"{len(bad)} of {len(bad)+len(found)} videos could not be watched, see above", told)
     return told
 
 def _told_table(table, json):
     "The same for what several workers did"
     told = table.to_dict("records") if json else None
     if not json: print(table.drop(columns="fault").to_string(index=False))
+    for o in table.attrs.get("network", []): print(o, file=sys.stderr)
     if len(bad := table.fault[table.fault!=""]): raise _partly("; ".join(bad), told)
     return told
 
@@ -509,6 +530,15 @@ def sentence(
     if isinstance(e, ModuleNotFoundError) and e.name and not e.name.startswith("soccerkd"): return missing_part(e.name)
     return f"{type(e).__name__}: {e} (unexpected: --debug shows where; soccerkd doctor prints what a report needs)"
 
+# %% ../../nbs/06_deploy/03_cli.ipynb #2c1e1c2f
+@contextmanager
+def _plain_output():
+    "In the block, no bars where nobody looks and no warnings about later versions of libraries"
+    from soccerkd.core import quiet_bars
+    with quiet_bars(), warnings.catch_warnings():
+        if not sys.warnoptions: warnings.simplefilter("ignore", FutureWarning)
+        yield
+
 # %% ../../nbs/06_deploy/03_cli.ipynb #342f196c
 def run_command(
     f, # A registered function
@@ -520,7 +550,7 @@ def run_command(
     args = vars(anno_parser(f, prog=prog).parse_args(argv))
     try:
         if several() and f is not distill: raise alone_only(f.__name__)
-        with redirect_stdout(sys.stderr) if args.get("json") else nullcontext():
+        with redirect_stdout(sys.stderr) if args.get("json") else nullcontext(), _plain_output():
             res = f(**{k:v for k,v in args.items() if k not in ("pdb", "xtra")})
     except KeyboardInterrupt:
         if told_first(): print("\nsoccerkd: interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)

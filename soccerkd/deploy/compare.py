@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from fastai.learner import Learner
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from ..core import SoccerKDError, write_json
+from ..core import SoccerKDError, read_json, write_json
 from ..data.clips import ClipDataLoaders, is_synthetic
 from ..data.splits import *
+from ..data.tables import table_parts
 from ..data.transforms import plain
 from ..distill.machines import *
 from ..distill.runs import load_run
+from ..distill.steady import NoValidation
 from ..evaluate.html import write_report
 from ..evaluate.metrics import *
 from ..evaluate.recipe import *
@@ -25,8 +28,8 @@ from ..evaluate.report import *
 from ..models.zoo import create_model
 
 # %% auto #0
-__all__ = ['controls', 'find_clips', 'find_splits', 'held_out_folds', 'frozen_control', 'compare_on', 'counts_table',
-           'cross_validate', 'seeds_table']
+__all__ = ['controls', 'find_clips', 'find_splits', 'held_out_folds', 'frozen_control', 'compare_on', 'counts_table', 'best_of',
+           'final_student', 'told_best', 'cross_validate', 'seeds_table']
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #4ff7ed51
 def find_clips(
@@ -36,12 +39,27 @@ def find_clips(
 )->list[Clip]:
     "The labelled clips at a path"
     path = Path(path)
-    csv = path if path.suffix==".csv" else path/"labels.csv"
-    if csv.exists(): return clips_from_labels_csv(csv, labels, groups)
-    if path.suffix==".csv": raise SoccerKDError.of(path, "does not exist", "give a table, or a folder with one folder per class")
-    parts = [path/o for o in ("train", "valid", "val", "test") if (path/o).is_dir()] or [path]
-    res = [c for p in parts for c in clips_from_folder(p) if (not labels or c.label in labels) and (not groups or c.group in groups)]
-    if not res: raise SoccerKDError.of(path, "has no clip of these labels and groups", "leave out --labels or --groups to see them all")
+    if csv := _labels_csv(path): return clips_from_labels_csv(csv, labels or None, groups or None)
+    parts = _kept(clips_by_part(path), labels, groups, path)
+    return [c for v in parts.values() for c in v]
+
+def _labels_csv(path):
+    "The table at a path, if there is one"
+    if path.suffix.lower()!=".csv": return path/"labels.csv" if (path/"labels.csv").exists() else None
+    if path.exists(): return path
+    raise SoccerKDError.of(path, "does not exist", "give a table, or a folder with one folder per class")
+
+def _kept(parts, labels, groups, what):
+    "The clips of some labels and groups in each part; a name that no clip has is refused"
+    every = [c for v in parts.values() for c in v]
+    labels,groups = labels or {c.label for c in every},groups or {c.group for c in every}
+    res = {k:[c for c in v if c.label in labels and c.group in groups] for k,v in parts.items()}
+    if not any(res.values()):
+        raise SoccerKDError.of(
+            what, "has no clip of these labels and groups",
+            "leave out --labels or --groups to see them all")
+    known_names(what, "label", labels, {c.label for c in every})
+    known_names(what, "group", groups, {c.group for c in every})
     return res
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #e18ea6bb
@@ -55,16 +73,22 @@ def find_splits(
 )->dict[str,list[Clip]]: # `train`, `valid`, `test`
     "The labelled clips at a path, each in its part"
     path = Path(path)
-    base = path.parent if path.suffix==".csv" else path
-    if split: parts = read_split(split, base)
-    elif base!=path or (base/"labels.csv").exists() or not (base/"train").is_dir(): return split_clips(find_clips(path, labels, groups), valid_pct, seed=seed)
-    else:
-        valid = next((o for o in ("valid", "val") if (base/o).is_dir()), None)
-        parts = {k:clips_from_folder(base/o) if o and (base/o).is_dir() else [] for k,o in (("train", "train"), ("valid", valid), ("test", "test"))}
-    parts = {k:[c for c in v if (not labels or c.label in labels) and (not groups or c.group in groups)] for k,v in parts.items()}
-    if not any(parts.values()): raise SoccerKDError.of(split or path, "has no clip of these labels and groups", "leave out --labels or --groups to see them all")
+    if split: parts = read_split(split, path.parent if path.suffix.lower()==".csv" else path)
+    elif csv := _labels_csv(path): parts = _table_parts(csv, labels or None, groups or None)
+    else: parts = clips_by_part(path)
+    parts = _kept(parts, labels, groups, split or path)
     if parts["valid"]: return parts
-    return {**split_clips(parts["train"], valid_pct, seed=seed), "test":parts["test"]}
+    res = {**split_clips(parts["train"], valid_pct, seed=seed), "test":parts["test"]}
+    check_leak(**res)
+    return res
+
+def _table_parts(csv, labels, groups):
+    "The clips of a table of segments in the parts that it names, or all to train on"
+    clips,parts = clips_from_labels_csv(csv, labels, groups),table_parts(labelled_rows(csv, labels, groups), csv)
+    if parts is None: return dict(train=clips, valid=[], test=[])
+    res = by_part(clips, parts)
+    check_leak(**res)
+    return res
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #f1c3f4c1
 def held_out_folds(
@@ -79,7 +103,7 @@ def held_out_folds(
         k = min(folds, len(names))
         if k<2: raise SoccerKDError.of("the clips", f"are all of one group ({names[0]})", "give clips of several matches, places or persons")
         for i in range(k, 1, -1):
-            tr,va = grouped_split(rest, 1/i, seed)
+            tr,va = grouped_split(rest, 1/i, seed, keep_classes=False)
             parts.append({rest[j].group for j in va}); rest = [rest[j] for j in tr]
         folds = [*parts, {c.group for c in rest}]
     if odd := sorted(set().union(*folds)-set(names)): raise SoccerKDError.of(f"group {odd[0]}", "has no clip", f"choose from {', '.join(names)}")
@@ -112,20 +136,30 @@ def compare_on(
     frozen:tuple|None=None, # Image network and weights of the control, such as `("mobilenet_v2", "weights.pth")`
     quiet:bool=False, # No progress bars
     report:bool=True, # Write report.html
+    final:bool=False, # Train the better student once more, on all clips, see `final_student`
     **data, # For `ClipDataLoaders.from_clips`: `n_frames`, `size`, `bs`, ...
-)->dict[str,Report]: # One report per network over the clips of all folds
+)->dict[str,Report]: # One report per network over the clips of all folds, with `faults`
     "Teacher, student alone and student with teacher, each clip judged by networks that never saw its group"
     join_machines(data.get("device"))
     vocab,out,found,judged = sorted({c.label for c in clips}),shared_folder(out),{},[]
-    for i,(tr,te) in enumerate(held_out_folds(clips, folds, recipe.seed)):
+    split = held_out_folds(clips, folds, recipe.seed)
+    bad = set() # Told in the first fold
+    for i,(tr,te) in enumerate(split):
+        tr,te = ([c for c in o if c.id not in bad] for o in (tr, te))
         if missing := set(vocab)-{c.label for c in tr}:
             raise SoccerKDError.of(f"fold {i}", f"leaves no {', '.join(sorted(missing))} to train on", "use fewer folds, or leave that class out with labels")
         dls = ClipDataLoaders.from_clips(tr, te, seed=recipe.seed, vocab=vocab, **data)
         judged += dls.valid_ds.items
+        bad |= set(dls.bad["id"])
         if frozen: found.setdefault("frozen", []).append(_one(dls, on_first(frozen_control, dls, *frozen)))
-        for role,r in run_recipe(dls, recipe, out/f"fold{i}", split="valid", quiet=quiet).items(): found.setdefault(role, []).append((r.logits, r.labels, r.ids))
+        each = run_recipe(dls, recipe, out/f"fold{i}", split="valid", quiet=quiet, tell=False) # All folds together say more
+        for role,r in each.items(): found.setdefault(role, []).append((r.logits, r.labels, r.ids))
     reports = {k:_joined(found[k], vocab) for k in controls if k in found}
-    on_first(write_json, out/"counts.json", {k:dict(right=int(r.right.sum()), n=r["n"], vocab=vocab, confusion=r["confusion"], recipe=asdict(recipe), synthetic=is_synthetic(clips)) for k,r in reports.items()})
+    with_faults(reports, on_first(_loss_faults, out, len(split)))
+    counts = {k:dict(right=int(r.right.sum()), n=r["n"], vocab=vocab, confusion=r["confusion"], faults=r["faults"],
+        recipe=asdict(recipe), synthetic=is_synthetic(clips)) for k,r in reports.items()}
+    on_first(write_json, out/"counts.json", counts)
+    if final: final_student([c for c in clips if c.id not in bad], recipe, out, reports, quiet, **data)
     if report: on_first(_report, out, reports, dls, judged, recipe)
     return reports
 
@@ -139,6 +173,14 @@ def _joined(parts, vocab):
     "One report from the folds' answers"
     res = report_of(np.concatenate([o[0] for o in parts]), np.concatenate([o[1] for o in parts]), vocab)
     res.ids = [i for o in parts for i in o[2]]
+    return res
+
+def _loss_faults(out, n):
+    "What the losses of the folds' trainings say, by role"
+    res = {}
+    for k in roles:
+        records = [read_json(out/f"fold{i}"/k/"config.json")["record"] for i in range(n)]
+        res[k] = [f"fold {i}: {o}" for i,r in enumerate(records) for o in r.get("faults", [])]
     return res
 
 def _report(out, reports, dls, judged, recipe):
@@ -161,6 +203,43 @@ def counts_table(
         rows[controls.get(k, k)] = dict(right=f"{int(r.right.sum())} of {r['n']}", accuracy=f"{w.estimate:.0%}", interval=f"{w.low:.0%} to {w.high:.0%}",
             **{v:f"{c.counts[i,i]} of {c.counts[i].sum()}" for i,v in enumerate(c.vocab)})
     return pd.DataFrame(rows).T
+
+# %% ../../nbs/06_deploy/02_compare.ipynb #cd2a895a
+def best_of(
+    reports:dict[str,Report], # By role, on the same clips
+    among=("student_kd", "student_alone", "teacher"), # Of equals the first
+)->str: # A role
+    "The network that was right most often"
+    return max((k for k in among if k in reports), key=lambda k: int(reports[k].right.sum()))
+
+def final_student(
+    clips:list[Clip], # All clips
+    recipe:Recipe, # What to train
+    out, # Folder of `compare_on`; the student goes to `final/student`
+    reports:dict[str,Report], # Of the folds
+    quiet:bool=False, # No progress bars
+    **data, # As for `compare_on`
+)->Learner:
+    "The student that was right more often, trained on all clips"
+    role = best_of(reports, ("student_kd", "student_alone"))
+    vocab,folder,blind = sorted({c.label for c in clips}),Path(out)/"final",[NoValidation()]
+    dls = ClipDataLoaders.from_clips(clips, None, seed=recipe.seed, vocab=vocab, **data)
+    teacher = train_role(recipe, "teacher", dls, folder/"teacher", None, quiet, blind) if role=="student_kd" else None
+    return train_role(recipe, role, dls, folder/"student", teacher, quiet, blind)
+
+# %% ../../nbs/06_deploy/02_compare.ipynb #151b45a4
+def told_best(
+    reports:dict[str,Report], # From `compare_on`
+    out, # Its folder
+)->str:
+    "The best network of the run, and where the student lies, to print under the table"
+    best = best_of(reports, ("student_kd", "student_alone", "teacher", "frozen"))
+    student = best_of(reports, ("student_kd", "student_alone"))
+    def score(k): return f"{controls[k]}, {int(reports[k].right.sum())} of {reports[k]['n']} right"
+    text = f"best network: {score(best)}"+(f"; best student: {score(student)}" if best!=student else "")
+    folder = Path(out)/"final"/"student"
+    if not (folder/"config.json").exists(): return text
+    return f"{text}\ntrained on all clips: {folder} ({controls[student]}); soccerkd predict VIDEO --model {out}"
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #90c39c2c
 def cross_validate(

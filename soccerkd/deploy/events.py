@@ -11,9 +11,10 @@ import pandas as pd
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..core import SoccerKDError, atomic_path, read_json, write_json
+from ..data.tables import read_table
 
 # %% auto #0
-__all__ = ['smooth_windows', 'Events', 'find_events', 'over_thresholds', 'read_events', 'events_html']
+__all__ = ['smooth_windows', 'Events', 'find_events', 'over_thresholds', 'event_notes', 'read_events', 'events_html']
 
 # %% ../../nbs/06_deploy/07_events.ipynb #ede24a44
 def smooth_windows(
@@ -24,7 +25,8 @@ def smooth_windows(
 )->tuple[np.ndarray,np.ndarray]: # Edges [M+1] in seconds, rising, and probabilities [M,K] between them; nan where no window lies
     "Overlapping windows as one line over time"
     probs = np.asarray(probs, np.float64)
-    edges,at = np.unique(np.stack([starts, ends]).astype(np.float64), return_inverse=True)
+    ends_at = np.stack([starts, ends]).astype(np.float64).round(6) # 3*.2+.2 is not 4*.2: such a hole is none
+    edges,at = np.unique(ends_at, return_inverse=True)
     at,rows = at.reshape(2, -1),np.concatenate([probs, np.ones((len(probs), 1))], 1)
     total = np.zeros((len(edges), rows.shape[1]))
     np.add.at(total, at[0], rows)
@@ -98,7 +100,48 @@ def _runs(edges, mean, need, gap):
         if best[a]<0: continue
         if runs and runs[-1][2]==best[a] and edges[a]-edges[runs[-1][1]]<=gap: runs[-1][1] = b
         else: runs.append([a, b, best[a]])
-    return runs
+    return runs,best
+
+# %% ../../nbs/06_deploy/07_events.ipynb #58cc9a4b
+_dip = .05 # What the probability has to fall by between two peaks, so that noise on a plateau is none
+
+def _valley(p, i, j):
+    "The lowest step between two peaks, on the side of the lower one"
+    over = np.flatnonzero(p[i+1:j]>min(p[i], p[j]))
+    if p[i]<=p[j]: a,b = i+1,i+1+over[0] if len(over) else j
+    else: a,b = i+2+over[-1] if len(over) else i+1,j
+    low = np.flatnonzero(p[a:b]==p[a:b].min())
+    return a+int(low[len(low)//2])
+
+def _tops(p, mids, apart):
+    "Steps with a peak: the highest for `apart` seconds before and after, with a dip between any two"
+    found = []
+    for i in np.flatnonzero((np.diff(p, prepend=-1)>0) & (np.diff(p, append=-1)<=0)).tolist():
+        a,b = np.searchsorted(mids, [mids[i]-apart+1e-9, mids[i]+apart-1e-9])
+        if p[i]>0 and p[i]==p[a:b].max() and (not found or found[-1]<a): found.append(i)
+    k = 0
+    while k+1<len(found):
+        i,j = found[k:k+2]
+        if p[_valley(p, i, j)]<=min(p[i], p[j])-_dip: k += 1
+        else: found.pop(k if p[i]<p[j] else k+1); k = max(k-1, 0)
+    return found
+
+
+# %% ../../nbs/06_deploy/07_events.ipynb #a84de051
+def _cut(edges, p, won, a, b, apart):
+    "A run as parts with a peak each, cut where the probability between two peaks is lowest"
+    p = np.where(won[a:b], p[a:b], 0) # Where another class wins there is no peak
+    tops = _tops(p, (edges[a:b]+edges[a+1:b+1])/2, apart)
+    cuts = [a+_valley(p, i, j) for i,j in zip(tops, tops[1:])]
+    for a,b in zip([a, *cuts], [*cuts, b]):
+        inside = a+np.flatnonzero(won[a:b])
+        yield int(inside[0]),int(inside[-1])+1
+
+def _parts(edges, mean, need, gap, peaks):
+    "First step, one past the last step, and class of each event"
+    runs,best = _runs(edges, mean, need, gap)
+    if not peaks: return runs
+    return [(i, j, k) for a,b,k in runs for i,j in _cut(edges, mean[:,k], best==k, a, b, peaks)]
 
 # %% ../../nbs/06_deploy/07_events.ipynb #b98c3e99
 def _row(edges, mean, a, b, k):
@@ -135,19 +178,22 @@ def find_events(
     none:str="none", # A class that makes no events
     players=None, # [N] names, if each window follows one player: each gets events of their own
     video=None, # Path of the video, kept for the timeline and the film
+    peaks:float=0., # An event for each peak that is the highest for so many seconds around; 0 for one a run
 )->Events: # Sorted by start
     "Events from the probabilities of windows, which may overlap and come in any order"
     vocab = list(vocab)
     probs,starts,ends = _check_windows(probs, starts, ends, vocab)
     need = _needed(threshold, vocab, none)
     who = np.array([""]*len(probs) if players is None else [str(o) for o in players], dtype=object)
+    for k,v in dict(smooth=smooth, gap=gap, min_length=min_length, peaks=peaks).items():
+        if not 0<=v<np.inf: raise SoccerKDError.of(f"{k}={v}", "is no time", "give seconds from 0 on")
     rows = []
     for p in dict.fromkeys(who):
         line = smooth_windows(*(o[who==p] for o in (probs, starts, ends)), smooth)
-        found = [dict(_row(*line, a, b, k), label=vocab[k], player=p) for a,b,k in _runs(*line, need, gap)]
+        found = [dict(_row(*line, *o), label=vocab[o[2]], player=p) for o in _parts(*line, need, gap, peaks)]
         rows += [o for o in found if o["end"]-o["start"]>=min_length-1e-9]
     windows = pd.DataFrame(dict(start=starts, end=ends, **({} if players is None else dict(player=who.astype(str))), **{k:probs[:,i] for i,k in enumerate(vocab)}))
-    settings = dict(threshold=threshold, smooth=smooth, gap=gap, min_length=min_length, none=none)
+    settings = dict(threshold=threshold, smooth=smooth, gap=gap, min_length=min_length, none=none, peaks=peaks)
     return _events(rows, () if players is None else ("player",), video=None if video is None else str(video), vocab=vocab, windows=windows, settings=settings)
 
 # %% ../../nbs/06_deploy/07_events.ipynb #9acd973b
@@ -155,9 +201,16 @@ def find_events(
 @delegates(find_events, but=["players", "video"])
 def again(self:Events, **kwargs)->Events:
     "The events of the same windows with some settings changed"
-    w = self.windows
-    if w is None: raise SoccerKDError.of("these events", "came without their windows", "find them anew, or read them from the .json")
-    return find_events(w[self.vocab], w["start"], w["end"], self.vocab, players=w["player"] if "player" in w else None, video=self.video, **{**self.settings, **kwargs})
+    if self.windows is None: raise SoccerKDError.of("these events", "came without their windows", "find them anew, or read them from the .json")
+    res = _with(self, **kwargs)
+    res.attrs.update(self.attrs) # What was noted about the film and the network stays true
+    return res
+
+def _with(ev, **kwargs):
+    "Events of the same windows, with nothing but the events"
+    w,players = ev.windows,ev.windows["player"] if "player" in ev.windows else None
+    how = dict(players=players, video=ev.video, **{**ev.settings, **kwargs})
+    return find_events(w[ev.vocab], w["start"], w["end"], ev.vocab, **how)
 
 # %% ../../nbs/06_deploy/07_events.ipynb #9f1d1564
 @patch(as_prop=True)
@@ -181,6 +234,84 @@ def over_thresholds(
         rows[t] = {**{o:int(n.get(o, 0)) for o in ev.vocab if o!=ev.settings["none"]}, "all":len(ev), "a minute":round(len(ev)/max(minutes, 1e-9), 2),
             "share of time":round(float((ev["end"]-ev["start"]).sum()/60/max(minutes, 1e-9)), 3)}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("threshold")
+
+# %% ../../nbs/06_deploy/07_events.ipynb #bb3b9181
+def _best_moment(ev, who):
+    "The highest mean probability of each class over the windows of one player, or of all"
+    w,s = ev.windows if who is None else ev.windows[ev.windows["player"]==who],ev.settings
+    edges,mean = smooth_windows(w[ev.vocab], w["start"], w["end"], s.get("smooth", 0.))
+    for k,label in enumerate(ev.vocab):
+        if label==s.get("none") or np.isnan(mean[:,k]).all(): continue
+        i,player = int(np.nanargmax(mean[:,k])),{} if who is None else dict(player=who)
+        at = _row(edges, mean, 0, len(mean), k)["peak"]
+        winner = int(np.argmax(mean[i]))
+        won = dict(winner=ev.vocab[winner], winner_score=mean[i,winner])
+        yield dict(label=label, score=mean[i,k], peak=at, **won, **player)
+
+@patch
+def nearest(self:Events)->pd.DataFrame: # `label`, `score`, `peak`, `winner`, `winner_score`, `threshold`, perhaps `player`
+    "The moment at which each class was most probable, the nearest to an event first"
+    if self.windows is None: raise SoccerKDError.of("these events", "came without their windows", "find them anew, or read them from the .json")
+    players = self.windows["player"].unique() if "player" in self.windows else [None]
+    rows = pd.DataFrame([o for who in players for o in _best_moment(self, who)])
+    if not len(rows): return rows
+    need = dict(zip(self.vocab, _needed(self.settings["threshold"], self.vocab, None)))
+    rows["threshold"] = rows["label"].map(need)
+    order = (rows["score"]-rows["threshold"]).sort_values(ascending=False, kind="stable").index
+    return rows.loc[order].drop_duplicates("label").reset_index(drop=True)
+
+
+# %% ../../nbs/06_deploy/07_events.ipynb #c1bba223
+def _clock(t, digits=1):
+    "Seconds as minutes and seconds"
+    t = round(float(t), digits)
+    return f"{int(t//60)}:{t%60:0{3+digits if digits else 2}.{digits}f}"
+
+def _none_note(ev, name):
+    "What came nearest, if there is no event"
+    best = ev.nearest()
+    if len(ev) or not len(best): return []
+    r = best.iloc[0]
+    near = f"{name}: no event; nearest came {r['label']} at {_clock(r['peak'])} with {r['score']:.2f}"
+    if r["score"]<r["threshold"]: return [f"{near}, and the threshold is {r['threshold']:g}"]
+    if r["winner"]!=r["label"]: return [f"{near}, where {r['winner']} had {r['winner_score']:.2f}"]
+    return [f"{near}, but shorter than min_length={least:g}"] if (least := ev.settings.get("min_length")) else []
+
+def _long_note(ev, name):
+    "An event that fills more than half of what was seen, if it is longer than two windows"
+    if not len(ev): return []
+    r = ev.loc[(ev["end"]-ev["start"]).idxmax()]
+    w = ev.windows if "player" not in ev else ev.windows[ev.windows["player"]==r["player"]]
+    edges,mean = smooth_windows(w[ev.vocab], w["start"], w["end"])
+    seen,secs = float(np.diff(edges)[~np.isnan(mean[:,0])].sum()),r["end"]-r["start"]
+    if secs<=max(seen/2, 2*(w["end"]-w["start"]).max()): return []
+    who = f" of {r['player']}" if "player" in ev else ""
+    event = f"{r['label']}{who} from {_clock(r['start'])} to {_clock(r['end'])}"
+    return [f"{name}: one event, {event}, fills {100*secs/seen:.0f} % of what was seen; "
+        "if it is several in a row, peaks tells them apart"]
+
+def _short_note(ev, name):
+    "What `min_length` dropped"
+    least = ev.settings.get("min_length", 0.)
+    n = len(_with(ev, min_length=0.))-len(_with(ev)) if least else 0
+    what = "events are" if n>1 else "event is"
+    return [f"{name}: {n} {what} left out, shorter than min_length={least:g}"] if n else []
+
+
+# %% ../../nbs/06_deploy/07_events.ipynb #848a6a2c
+def event_notes(
+    events:Events, # With their windows
+)->list[str]: # Sentences; none if there is nothing to say
+    "What a table of events does not show by itself"
+    if events.windows is None or not len(events.windows): return []
+    name = events.video or "the video"
+    return [o for f in (_none_note, _long_note, _short_note) for o in f(events, name)]
+
+@patch(as_prop=True)
+def remarks(self:Events)->list[str]: # Sentences
+    "All that there is to say: about the film, the events and the network"
+    return [*self.attrs.get("notes", []), *event_notes(self), *self.attrs.get("network", [])]
+
 
 # %% ../../nbs/06_deploy/07_events.ipynb #03a0cc23
 def _short(a):
@@ -209,8 +340,9 @@ def save(self:Events,
         with atomic_path(path) as tmp: self.to_csv(tmp, index=False)
     elif path.suffix.lower()==".json":
         rows = self.to_dict("records")
-        write_json(path, dict(format="soccerkd events", version=1, video=self.video, vocab=self.vocab, settings=self.settings, columns=list(self.columns),
-            events=rows, windows=_windows_out(self.windows, self.vocab)))
+        head = dict(format="soccerkd events", version=1, video=self.video, vocab=self.vocab, settings=self.settings)
+        write_json(path, dict(**head, **{k:self.attrs.get(k, []) for k in ("notes", "network")},
+            columns=list(self.columns), events=rows, windows=_windows_out(self.windows, self.vocab)))
     else: raise SoccerKDError.of(path, "has no known ending", "save as .csv or .json")
     return path
 
@@ -227,11 +359,7 @@ def _table_in(path, rows):
     return ev
 
 # %% ../../nbs/06_deploy/07_events.ipynb #89056bd3
-def _csv_in(path):
-    try: return _table_in(path, pd.read_csv(path, dtype="str", keep_default_na=False))
-    except FileNotFoundError: raise SoccerKDError.of(path, "does not exist", "check the path") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as e:
-        raise SoccerKDError.of(path, f"is no table ({str(e).strip()})", "give a file that `Events.save` wrote") from None
+def _csv_in(path): return _table_in(path, read_table(path, strip=False))
 
 # %% ../../nbs/06_deploy/07_events.ipynb #1a2c13a4
 def _own_in(path, d):
@@ -239,7 +367,10 @@ def _own_in(path, d):
     if d.get("version")!=1: raise SoccerKDError.of(path, f"is of version {d.get('version')}", "update soccerkd to read it")
     try:
         ev = _table_in(path, pd.DataFrame(d["events"], columns=d["columns"]))
-        return Events(ev, video=d["video"], vocab=d["vocab"], settings=d["settings"], windows=_windows_in(d["windows"], d["vocab"]))
+        kept = {k:d[k] for k in ("video", "vocab", "settings")}
+        ev = Events(ev, **kept, windows=_windows_in(d["windows"], d["vocab"]))
+        ev.attrs.update({k:list(d.get(k, [])) for k in ("notes", "network")})
+        return ev
     except (KeyError, TypeError) as e: raise SoccerKDError.of(path, f"is not complete ({e})", "save it again") from None
 
 # %% ../../nbs/06_deploy/07_events.ipynb #a957a0cf
@@ -298,11 +429,6 @@ def _game(game, halves):
 # %% ../../nbs/06_deploy/07_events.ipynb #d2ce4ae5
 _five = ["start", "end", "label", "score", "peak"]
 
-def _clock(t, digits=1):
-    "Seconds as minutes and seconds"
-    t = round(float(t), digits)
-    return f"{int(t//60)}:{t%60:0{3+digits if digits else 2}.{digits}f}"
-
 def _about(ev):
     "What, where and how, in a line"
     s,name = ev.settings or {},Path(ev.video).name if ev.video else ""
@@ -320,7 +446,9 @@ def events_html(
     rows = ["".join(f"<td>{html.escape(str(o))}</td>" for o in [_clock(r["start"]), _clock(r["end"]), r["label"], f"{r['score']:.2f}", _clock(r["peak"]), *(r[o] for o in extra)])
         for _,r in events.head(most).iterrows()]
     more = f"<p>and {len(events)-most} more</p>" if len(events)>most else ""
-    return f"<table><caption>{html.escape(_about(events))}</caption><tr>{head}</tr>{''.join(f'<tr>{o}</tr>' for o in rows)}</table>{more}"
+    said = "".join(f"<p>{html.escape(o)}</p>" for o in events.remarks)
+    lines = "".join(f"<tr>{o}</tr>" for o in rows)
+    return f"<table><caption>{html.escape(_about(events))}</caption><tr>{head}</tr>{lines}</table>{more}{said}"
 
 # %% ../../nbs/06_deploy/07_events.ipynb #448dcbb9
 @patch

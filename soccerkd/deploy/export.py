@@ -20,6 +20,7 @@ from .. import __version__
 from ..core import SoccerKDError, atomic_path, rng_for
 from ..data.clips import is_synthetic
 from ..data.splits import Clip, grouped_split
+from ..data.tables import read_table
 from ..data.transforms import plain
 import soccerkd.distill.runs # Learner.clip_seconds
 from .onnx_clips import *
@@ -344,11 +345,11 @@ def calibration_parts(
 )->tuple[list[Clip],list[Clip]]: # To calibrate on, to judge by
     "Clips to calibrate on and to judge by"
     file = getattr(learn, "run_path", None) and learn.run_path/"split.csv"
-    part = {(r.id, r.group):r.split for r in pd.read_csv(file, dtype=str, keep_default_na=False).itertuples()} if file and file.is_file() else {}
+    part = {(r.id, r.group):r.split for r in read_table(file, ("split", "id", "group"), strip=False).itertuples()} if file and file.is_file() else {}
     train,valid,new = ([c for c in clips if part.get((str(c.id), str(c.group)))==o] for o in ("train", "valid", None))
     if train: return train,valid or new
     if not new: raise SoccerKDError.of("the clips", "are validation or test clips of this run", "give the clips it was trained on, or new ones")
-    judge,calibrate = grouped_split(new, .5)
+    judge,calibrate = grouped_split(new, .5, keep_classes=False)
     return [new[i] for i in calibrate],[new[i] for i in judge]
 
 def export_run(

@@ -8,7 +8,7 @@ import hashlib, importlib, json, os
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..core import SoccerKDError
+from ..core import SoccerKDError, refuse_pointer
 
 # %% auto #0
 __all__ = ['recipe_keys', 'fact_keys', 'checksum_note', 'file_note', 'onnx_runtime', 'usable_cores', 'open_session', 'onnx_facts',
@@ -111,6 +111,7 @@ class OnnxClips:
         onnx_runtime() # Before anything is said about the file
         self.path = Path(path)
         if not self.path.is_file(): raise SoccerKDError.of(path, "does not exist", "check the path, or export a network with export_onnx")
+        refuse_pointer(path)
         self.id,note = file_note(path)
         ours = note.startswith(checksum_note(""))
         if check and ours and note!=checksum_note(self.id): raise SoccerKDError.of(path, "is not as it was written (checksum differs)", "copy it again, or export it again")

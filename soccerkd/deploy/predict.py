@@ -4,22 +4,23 @@
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #ffd1ddc9
 from __future__ import annotations
-import ctypes, hashlib, json, os, time
+import ctypes, hashlib, json, os, sys, time
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..core import SoccerKDError, disk_errors, read_json, file_sha256, track
+from ..core import SoccerKDError, disk_errors, find_run, read_json, file_sha256, refuse_pointer, track
 from .events import *
 from .stream import *
 from .windows import *
+from ..data.tables import cell_text, read_table, with_numbers
 from ..video.files import find_videos, local_file
 
 # %% auto #0
-__all__ = ['TorchClips', 'clip_length', 'load_predictor', 'video_id', 'WindowLog', 'box_views', 'Predictions', 'video_files',
-           'predict_video', 'predict_speed']
+__all__ = ['TorchClips', 'clip_length', 'load_predictor', 'video_id', 'WindowLog', 'box_views', 'network_notes', 'Predictions',
+           'video_files', 'default_hop', 'predict_video', 'predict_speed']
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #eae89103
 try: import fcntl
@@ -38,6 +39,7 @@ class TorchClips:
         self.model,self.device,self.vocab,self.recipe = learn.model,learn.dls.device,list(learn.dls.vocab),clip_recipe(config)
         self.temperature,self.precision = float(getattr(learn, "temperature", 1.)),getattr(learn.model, "precision", "fp32")
         self.id,self.length = id or _weights_id(learn.model),learn.clip_seconds()
+        self.calibration = getattr(learn, "calibration", None) if self.temperature!=1 else None
     def __call__(self,
         frames:np.ndarray, # uint8 `[B,T,size,size,3]`
     )->np.ndarray: # float32 `[B,K]`; each row sums to 1
@@ -85,10 +87,7 @@ def _run_folder(path):
     if path.suffix.lower() in _pickles and not path.is_dir():
         raise SoccerKDError.of(path, "may be a pickle, which can run any program when it is opened", "give the run folder that save_run wrote, its model.safetensors, or an ONNX file")
     if not path.exists(): raise SoccerKDError.of(path, "does not exist", "give a run folder, a .safetensors or an .onnx file, or a Learner")
-    if path.is_dir():
-        if not (path/"config.json").exists() and (path/"student_kd").is_dir(): return path/"student_kd" # As in `load_run`
-        if not (path/"config.json").exists(): raise SoccerKDError.of(path, "is not a run folder", "give the folder that `save_run` or `soccerkd demo` wrote")
-        return path
+    if path.is_dir(): return find_run(path)
     if path.suffix.lower()!=".safetensors": raise SoccerKDError.of(path, "is no network", "give a run folder, a .safetensors or an .onnx file, or a Learner")
     if path.name!="model.safetensors" or not (path.parent/"config.json").exists():
         raise SoccerKDError.of(path, "holds weights but not which network they are for", "give the run folder, where config.json lies beside model.safetensors")
@@ -96,16 +95,20 @@ def _run_folder(path):
 
 def _run_facts(path):
     "What decoding needs to know of a run folder"
+    for name in ("model.safetensors", "split.csv"): refuse_pointer(path/name)
     config = read_json(path/"config.json")
     if not isinstance(config, dict) or not {"data", "weights_sha256"}<=set(config) or not isinstance(config["data"], dict):
         raise SoccerKDError.of(path/"config.json", "does not say how the network was trained", "give the folder that `save_run` wrote")
-    table = pd.read_csv(path/"split.csv", keep_default_na=False) if (path/"split.csv").exists() else None
-    return dict(recipe=clip_recipe(config["data"]), vocab=list(config["data"]["vocab"]), id=config["weights_sha256"], temperature=float(config.get("temperature", 1.)), length=config.get("clip_seconds") or clip_length(table))
+    table = read_table(path/"split.csv", strip=False) if (path/"split.csv").exists() else None
+    facts = dict(recipe=clip_recipe(config["data"]), vocab=list(config["data"]["vocab"]), id=config["weights_sha256"])
+    length = config.get("clip_seconds") or clip_length(table)
+    return dict(**facts, temperature=float(config.get("temperature", 1.)), length=length, calibration=config.get("calibration"))
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #127fffb6
 def _facts(model):
-    "Recipe, classes, checksum, temperature and clip length of a predictor"
-    return dict(recipe=model.recipe, vocab=list(model.vocab), id=model.id, temperature=model.temperature, length=getattr(model, "length", None))
+    "Recipe, classes, checksum, temperature and clip length of a predictor, and whether it was calibrated"
+    facts = dict(recipe=model.recipe, vocab=list(model.vocab), id=model.id, temperature=model.temperature)
+    return dict(**facts, length=getattr(model, "length", None), calibration=getattr(model, "calibration", None))
 
 def _promise(model, device=None):
     "The facts of a network, and a function that loads it"
@@ -119,7 +122,7 @@ def _promise(model, device=None):
         def load():
             from soccerkd.distill.runs import load_run
             net = TorchClips(load_run(path, device=device), facts["id"])
-            net.length = facts["length"] # A run folder knows it, a network does not
+            net.length,net.calibration = facts["length"],facts["calibration"] # A run folder knows them, a network does not
             return net
         return facts,load
     if not all(hasattr(model, o) for o in ("recipe", "vocab", "id")):
@@ -219,31 +222,77 @@ def box_views(
     margin:float=1.125, # Side of the square, as a multiple of what the boxes need
 ): # For `stream_windows`
     "A region for each player and window"
-    try: t = pd.read_csv(boxes, dtype=dict(player=str)) if isinstance(boxes, (str, Path)) else pd.DataFrame(boxes).copy()
-    except (OSError, ValueError) as e: raise SoccerKDError.of(boxes, f"is no table of boxes ({str(e).strip()})", "give a CSV file with time,x,y,w,h") from None
-    cols = ["time", "x", "y", "w", "h"]
+    is_file,cols = isinstance(boxes, (str, Path)),["time", "x", "y", "w", "h"]
+    t = read_table(boxes) if is_file else pd.DataFrame(boxes).copy()
     if missing := [o for o in cols if o not in t]: raise SoccerKDError.of("boxes", f"have no column `{missing[0]}`", "give time, x, y, w, h and perhaps player")
-    t[cols] = t[cols].apply(pd.to_numeric, errors="coerce")
+    t = with_numbers(t, cols, boxes if is_file else "boxes")
     if not len(t) or not np.isfinite(t[cols].to_numpy()).all() or (t[["w", "h"]]<=0).any().any(): raise SoccerKDError.of("boxes", "hold something else than places", "give times in seconds and boxes of some width and height")
     parts = (t[cols[1:]].abs()<=1).all().all()
-    t["player"] = t["player"].astype(str) if "player" in t else "1"
+    t["player"] = [cell_text(o) for o in t["player"]] if "player" in t else "1"
     t = t.sort_values("time", kind="stable")
     each = {k:(g.time.to_numpy(), g[cols[1:]].to_numpy(float)) for k,g in t.groupby("player", sort=True)}
     def views(start, end, size):
         res = {}
         for k,(times,xywh) in each.items():
             a,b = np.searchsorted(times, [start, end])
-            if a<b: res[k] = _around(xywh[a:b]*(size[::-1]*2 if parts else 1), size, margin)
-        return {k:o for k,o in res.items() if o}
+            inside = _inside(xywh[a:b]*(size[::-1]*2 if parts else 1), size)
+            if len(inside): res[k] = _around(inside, size, margin)
+        return res
+    views.tell = lambda size: _box_notes(t[cols[1:]].to_numpy(float)*(size[::-1]*2 if parts else 1), size)
     return views
 
+def _inside(b, size):
+    "The boxes of which at least a part lies in a picture of height and width `size`"
+    h,w = size
+    return b[(b[:,0]<w) & (b[:,1]<h) & (b[:,0]+b[:,2]>0) & (b[:,1]+b[:,3]>0)]
+
 def _around(b, size, margin):
-    "Square around boxes, inside a picture of height and width `size`; None if they are outside"
+    "Square around boxes, inside a picture of height and width `size`"
     h,w = size
     l,t,r,d = b[:,0].min(),b[:,1].min(),(b[:,0]+b[:,2]).max(),(b[:,1]+b[:,3]).max()
-    if r<=0 or d<=0 or l>=w or t>=h: return None
     side = float(min(max(r-l, d-t, 8)*margin, h, w))
     return (float(np.clip((l+r-side)/2, 0, w-side)), float(np.clip((t+d-side)/2, 0, h-side)), side, side)
+
+# %% ../../nbs/06_deploy/08_predict.ipynb #58ded9eb
+def _beyond(b, size):
+    "Which of the boxes reach more than half a pixel beyond a picture of height and width `size`"
+    h,w = size
+    return (b[:,:2]<-.5).any(1) | (b[:,0]+b[:,2]>w+.5) | (b[:,1]+b[:,3]>h+.5)
+
+def _box_notes(b, size):
+    "What can't be seen of boxes in pixels"
+    inside = _inside(b, size)
+    out,cut = len(b)-len(inside),int(_beyond(inside, size).sum())
+    picture = f"the {size[1]}x{size[0]} picture"
+    return [f"boxes: {n} of {len(b)} {what}" for n,what in (
+        (out, f"lie{'s'*(out==1)} outside {picture} and {'is' if out==1 else 'are'} left out"),
+        (cut, f"reach{'es'*(cut==1)} beyond {picture}; what is outside can't be seen")) if n]
+
+def _roi_notes(roi, size):
+    "How much of a region lies in the picture, if it is not all of it"
+    box = np.array([roi], float)
+    if np.abs(box).max()<=1: box *= size[::-1]*2
+    if not _beyond(box, size).any(): return []
+    l,t,r,b = roi_box(roi, *size)
+    share = (r-l)*(b-t)/(box[0,2]*box[0,3])
+    name = ",".join(f"{o:g}" for o in roi)
+    return [f"roi={name}: reaches beyond the {size[1]}x{size[0]} picture; {100*share:.0f} % of it is used"]
+
+def _telling(stream, roi):
+    "Let a stream note what its views cut off, once the size of the picture is known"
+    views,tell = stream.views,getattr(stream.views, "tell", None) or (lambda size: _roi_notes(roi, size))
+    told = set()
+    def see(start, end, size):
+        if not told: told.add("size"); stream.notes += tell(size)
+        res = views(start, end, size)
+        for k,o in res.items():
+            if k is None or k in told or o[2]<min(size): continue
+            told.add(k)
+            when = f"from {start:.2f} to {end:.2f} s"
+            stream.notes.append(f"boxes: {when} player {k} needs a square as large as the picture, and may be cut")
+        return res
+    stream.views = see
+
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #75433309
 def _groups(stream, bs):
@@ -304,7 +353,9 @@ def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
     "Events of one video"
     live = hasattr(video, "read")
     name = str(getattr(video, "name", "live")) if live else str(video)
-    stream = stream_windows(video, facts["recipe"], threads=threads, views=None if boxes is None else box_views(boxes, facts["recipe"]["margin"]), **how)
+    views = None if boxes is None else box_views(boxes, facts["recipe"]["margin"])
+    stream = stream_windows(video, facts["recipe"], threads=threads, views=views, **how)
+    if stream.views: _telling(stream, how["roi"])
     head = dict(video=name if live else video_id(video), model=facts["id"], temperature=facts["temperature"], recipe=facts["recipe"], bs=bs, boxes=None if boxes is None else _table_id(boxes), length=stream.length, **{k:v for k,v in how.items() if k!="length"})
     with _closing(WindowLog(out and out.with_suffix(".windows"), head, resume and not live)) as log:
         speed = None
@@ -315,25 +366,50 @@ def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
             except KeyboardInterrupt:
                 if not live: raise
                 log.add([], done=True, lost=[], notes=[*stream.notes, f"{name}: stopped after {stream.seen:.2f} s"])
-        return _made(log, facts, name, out, boxes is not None, speed, find)
+        gaps = _gap_notes(name, how["length"], how["hop"])
+        return _made(log, facts, name, out, boxes is not None, speed, find, gaps)
 
 def _table_id(boxes):
-    text = pd.read_csv(boxes) if isinstance(boxes, (str, Path)) else pd.DataFrame(boxes)
+    text = read_table(boxes) if isinstance(boxes, (str, Path)) else pd.DataFrame(boxes)
     return hashlib.sha256(text.to_csv(index=False).encode()).hexdigest()
 
-def _made(log, facts, name, out, players, speed, find):
+def _gap_notes(name, length, hop):
+    "What share of a film the windows look at, if there are gaps between them"
+    if hop<=length+1e-6: return []
+    looks = f"windows of {length:g} s, one every {hop:g} s, look at {100*length/hop:.0f} % of the film"
+    return [f"{name}: {looks}; with hop={length:g} or less nothing is left out"]
+
+def _made(log, facts, name, out, players, speed, find, gaps):
     "Events of the answers in a log"
     rows,k = log.rows,len(facts["vocab"])
     probs = np.array([o[4] for o in rows], np.float32).reshape(-1, k)
     ev = find_events(probs, [o[1] for o in rows], [o[2] for o in rows], facts["vocab"], players=[o[3] for o in rows] if players else None, video=name, **find)
-    ev.attrs.update(notes=list(dict.fromkeys(log.entries[-1]["notes"])), speed=speed)
+    ev.attrs.update(notes=list(dict.fromkeys([*log.entries[-1]["notes"], *gaps])), speed=speed)
+    ev.attrs["network"] = network_notes(facts, find.get("none", "none"))
     if out: ev.save(out)
     return ev
 
+# %% ../../nbs/06_deploy/08_predict.ipynb #6b70adf0
+def network_notes(
+    facts:dict, # `vocab`, `temperature`, and `calibration` if the run folder has one
+    none:str|None="none", # The class that makes no events; None if there is meant to be none
+)->list[str]: # Sentences
+    "What to keep in mind about a network's answers"
+    notes,found = [],facts.get("calibration") or {}
+    if found.get("note"): notes.append(f"the network: {found['note']}")
+    if not found and facts["temperature"]==1:
+        notes.append("the network: is not calibrated, so of events with a score of 0.8 more or fewer than 8 in 10 "
+            "may be right; soccerkd evaluate RUN CLIPS --calibrate CLIPS mends that")
+    if none is not None and none not in facts["vocab"]:
+        names = ", ".join(facts["vocab"][:6])+(", ..." if len(facts["vocab"])>6 else "")
+        notes.append(f"the network: knows no class {none!r}, so it names one of {names} where nothing happens, too")
+    return notes
+
+
 # %% ../../nbs/06_deploy/08_predict.ipynb #e3b4b152
 class Predictions(dict):
-    "Events by video; `bad` has a sentence for each video that can't be read"
-    def __init__(self, *args, **kwargs): super().__init__(*args, **kwargs); self.bad = {}
+    "Events by video; `bad` has a sentence for each video that can't be read, `notes` has those about the network"
+    def __init__(self, *args, **kwargs): super().__init__(*args, **kwargs); self.bad,self.notes = {},[]
     def table(self)->pd.DataFrame: # Columns `video`, `events`, `note`
         "A row per video"
         rows = [(k, len(v), "; ".join(v.attrs["notes"])) for k,v in self.items()]+[(k, 0, v) for k,v in self.bad.items()]
@@ -352,15 +428,22 @@ def video_files(
 def _many(paths, out, **kwargs):
     "Events of several videos"
     res = Predictions()
+    res.notes = network_notes(kwargs["facts"], kwargs["find"].get("none", "none"))
     for f,name in video_files(paths).items():
         try: res[str(f)] = _one(f, out=out and out/name, **kwargs)
         except Exception as e: # Whatever is wrong with one video, the others are done
             res.bad[str(f)] = str(e) if isinstance(e, SoccerKDError) else f"{f}: {type(e).__name__}: {e}"
-            print(res.bad[str(f)])
+            print(res.bad[str(f)], file=sys.stderr)
     return res
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #71b8f447
 def _cores(): return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+def default_hop(
+    length:float, # Of a window, in seconds
+)->float: # In seconds
+    "From one window to the next: two windows look at each moment, and long ones come once a second"
+    return min(length/2, 1.)
 
 @delegates(find_events, but=["players", "video"])
 def predict_video(
@@ -368,7 +451,7 @@ def predict_video(
     model, # A Learner, a run folder, its model.safetensors, or an ONNX file
     out=None, # `.json` or `.csv` to write; of several videos a folder; the answers so far are kept beside it
     length:float|None=None, # Of a window, in seconds; by default that of the clips trained on, or 2 if it is not known
-    hop:float=1., # From one window to the next, in seconds
+    hop:float|None=None, # From one window to the next, in seconds; half a window by default, and 1 at most
     bs:int=8, # Windows that the network answers for at once
     roi=None, # Only this part of the picture: `(x, y, w, h)` in pixels, or in parts of it
     boxes=None, # Table or CSV of players' boxes, see `box_views`
@@ -392,7 +475,10 @@ def predict_video(
     def once():
         if not loaded: loaded.append(load())
         return loaded[0]
-    how = dict(facts=facts, load=once, bs=bs, resume=resume, threads=threads or min(_cores(), 4), boxes=boxes, find=kwargs, length=length or facts["length"] or 2., hop=hop, roi=roi, start=start, end=end)
+    length = length or facts["length"] or 2.
+    when = dict(length=length, hop=default_hop(length) if hop is None else hop, start=start, end=end)
+    work = dict(facts=facts, load=once, bs=bs, resume=resume, threads=threads or min(_cores(), 4))
+    how = dict(**work, boxes=boxes, find=kwargs, roi=roi, **when)
     if several: return _many(video if isinstance(video, (list, tuple)) else [video], out, **how)
     return _one(video, out=out, **how)
 

@@ -14,7 +14,7 @@ from ..distill.faithful import *
 from ..evaluate.metrics import *
 
 # %% auto #0
-__all__ = ['published_split', 'faithful_on', 'faithful_table']
+__all__ = ['published_split', 'faithful_on', 'published_faults', 'faithful_table']
 
 # %% ../../nbs/06_deploy/02a_published.ipynb #0bdc1361
 def published_split(
@@ -25,9 +25,10 @@ def published_split(
     "The two sets of the published procedure"
     path = Path(path)
     base = next((o for o in (path/"images", path/"videos") if o.is_dir()), path)
-    val = next((base/o for o in ("val", "valid", "test") if (base/o).is_dir()), None)
+    parts = split_folders(base) if base.is_dir() else {}
+    val = parts.get("valid") or parts.get("test")
     keep = lambda cs: [c for c in cs if (not labels or c.label in labels) and (not groups or c.group in groups)]
-    if val and (base/"train").is_dir(): res = keep(clips_from_folder(base/"train")),keep(clips_from_folder(val))
+    if val and "train" in parts: res = keep(clips_from_folder(parts["train"])),keep(clips_from_folder(val))
     else: res = authors_split(find_clips(base, labels, groups))
     if not all(res): raise SoccerKDError.of(path, "leaves no clip to train or to test on", "give more clips, or folders train and val")
     return res
@@ -48,6 +49,17 @@ def faithful_on(
     if not recipe.weights: res.attrs["note"] = f"no Kinetics weights were given: the teacher's backbone is random and frozen; {res.attrs['note']}"
     return res
 
+# %% ../../nbs/06_deploy/02a_published.ipynb #55425487
+def published_faults(
+    found:dict, # From `run_faithful`
+    labels:list[str], # Of the clips that were tested
+)->list[str]: # A sentence each
+    "What went wrong, by the clips that the networks call by their right name"
+    most,n = int(pd.Series(labels).value_counts().iloc[0]),len(labels)
+    right = {k:round(found[k]["clip_mean_prob"]*n) for k in ("teacher", "student")}
+    told = f"of {n} clips right, no better than the commonest class ({most})"
+    return [f"{k} went wrong: {v} {told}" for k,v in right.items() if v<=most]
+
 # %% ../../nbs/06_deploy/02a_published.ipynb #cdf6e579
 def faithful_table(
     found:dict, # From `run_faithful`
@@ -64,5 +76,6 @@ def faithful_table(
         pc = lambda v: "" if pd.isna(v) else f"{v:.1%}"
         rows.append(dict(network=r["model"], frames=pc(r["frame_accuracy"]), clips_half_rule=pc(r["clip_accuracy"]), interval=r["interval"], source=r["source"]))
     res = pd.DataFrame(rows).fillna("").set_index("network")
-    res.attrs["note"] = "published: SoccerDB1, the epoch chosen on the clips that were tested; other clips, so not to be compared with yours"
+    told = ["published: SoccerDB1, the epoch chosen on the clips that were tested; other clips, so not to be compared with yours"]
+    res.attrs["note"] = "\n".join([*published_faults(found, labels), *told])
     return res

@@ -6,8 +6,7 @@
 from __future__ import annotations
 import math
 from collections import OrderedDict, deque
-from contextlib import contextmanager
-from fractions import Fraction
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from queue import Full, Queue
@@ -17,34 +16,16 @@ import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..core import SoccerKDError, atomic_path
+from .source import _Pipe, _input, _opened, _seconds_of
 from .windows import *
+from ..video.clock import FrameClock, PacketClock, clock_note, last_stays
 from ..video.files import local_file
-from ..video.index import _before_gap, _cut_in, _one_each, decoded, open_container
+from ..video.index import decoded, open_container, video_index
+from ..video.index import _before_gap, _by_packets, _doubtful, _end_of, _lack, _no_length, _rate, _stump
+from ..video.sampling import n_windows
 
 # %% auto #0
 __all__ = ['max_gap', 'WindowStream', 'stream_windows', 'loop_video', 'prefetch']
-
-# %% ../../nbs/06_deploy/06_stream.ipynb #fe9f9f86
-class _Pipe:
-    "A source that can only be read on"
-    def __init__(self, f): self.f = f
-    def read(self, n): return self.f.read(n) or b""
-    def seekable(self): return False
-
-@contextmanager
-def _opened(source, threads):
-    "Container and video stream of a file or a live source"
-    if isinstance(source, (str, Path)):
-        with open_container(source, threads) as res: yield res
-        return
-    name = getattr(source, "name", "the live source")
-    try: c = av.open(_Pipe(source), metadata_errors="replace")
-    except av.error.FFmpegError as e: raise SoccerKDError.of(name, f"gives no video that FFmpeg knows ({e.strerror})", "send MPEG-TS, Matroska or fragmented MP4") from None
-    with c:
-        s = c.streams.best("video")
-        if s is None or s.codec_context is None: raise SoccerKDError.of(name, "holds no pictures", "send a video stream")
-        s.codec_context.thread_count,s.codec_context.thread_type = threads,"AUTO" if threads!=1 else "SLICE"
-        yield c,s
 
 # %% ../../nbs/06_deploy/06_stream.ipynb #8c37ba14
 class WindowStream:
@@ -65,51 +46,83 @@ class WindowStream:
         for k in ("length", "hop"):
             if not 0<getattr(self, k)<math.inf: raise SoccerKDError.of(f"{k}={getattr(self, k)}", "is no time", "give seconds above 0")
         self.file = not hasattr(source, "read")
-        if self.file: self.source = local_file(source)
+        if self.file: self.source = source = local_file(source)
+        self.input = _input(source)
+        self.anew = not isinstance(self.input, _Pipe) # It may be opened more than once
         self.name = str(source) if self.file else str(getattr(source, "name", "the live source"))
         self.views = views or (None if roi is None else lambda a, b, size: {None:roi})
         self.notes,self.lost,self.seen,self.until,self.made,self._it = [],[],0.,0.,0,None
+        self.told,self.lacks,self.last,self.left,self.sure = 0.,"",None,None,-math.inf
         self.seconds = self._announced()
 
 # %% ../../nbs/06_deploy/06_stream.ipynb #29ab4ac6
 @patch
 def _announced(self:WindowStream):
     "Seconds that the header tells, or None"
-    if not self.file: return None
-    with open_container(self.source, 1) as (c, s):
-        secs = float(s.duration*s.time_base) if s.duration else (c.duration or 0)/av.time_base
-        rate = float(s.average_rate or s.guessed_rate or 25)
-        if not 0<secs<=self.length+1 or self.start or self.end is not None: return secs or None
-        try: pts = [p.pts for p in c.demux(s) if p.size and not p.is_discard]
-        except av.error.FFmpegError: return secs
-    if None in pts or len(pts)<2: return secs
-    secs = (max(pts)-min(pts))*float(s.time_base)+(max(pts)-min(pts))*float(s.time_base)/(len(pts)-1)
+    if not self.anew: return None
+    with _opened(self.input, 1, self.name) as (c, s): secs = _seconds_of(c, s)
+    if not 0<secs<=self.length+1 or self.start or self.end is not None: return secs or None
+    secs = self._exact_seconds() or secs
     if secs<self.length: self.length = secs
     return secs
 
 @patch
+def _exact_seconds(self:WindowStream):
+    "Seconds of a short video; 0 if they can't be had"
+    if self.file:
+        try: index = video_index(self.source)
+        except SoccerKDError: return 0
+        return index.times[-1]+index.stays
+    clock = PacketClock()
+    with _opened(self.input, 1, self.name) as (c, s):
+        try: pts = [p.pts for p in c.demux(s) if p.size and clock.follows(p) and not p.is_discard]
+        except av.error.FFmpegError: return 0
+        return float((max(pts)-min(pts))*s.time_base)+last_stays(clock.told*s.time_base, _rate(s)) if pts else 0
+
+@patch
 def __len__(self:WindowStream):
     "Windows to come, as far as the header tells; 0 if it doesn't"
-    secs = self.seconds if self.end is None else min(self.seconds or self.end, self.end)
-    if not secs: return 0
-    full = math.floor((secs-self.start-self.length)/self.hop+1e-6)+1
-    return max(max(full, 0)+(self.end is None and secs-self.start-max(full-1, 0)*self.hop-self.length>1e-5)-self.first, 0)
+    if not self.seconds: return 0
+    secs = self.seconds if self.end is None else min(self.seconds, self.end)
+    full = max(math.floor((secs-self.start-self.length)/self.hop+1e-6)+1, 0)
+    n = full if self.end is not None else n_windows(secs-self.start, self.length, self.hop)
+    return max(n-self.first, 0)
 
 # %% ../../nbs/06_deploy/06_stream.ipynb #0ba16d32
 def _decode(packet):
     "Frames of a packet, and whether it could be decoded"
-    if packet.is_corrupt: return [],False # Its bytes are not all there
     try: return packet.decode(),True
     except av.error.EOFError: return [],True
     except av.error.FFmpegError: return [],False
 
 def _usable(p): return p.size and not p.is_discard
 
+class _Tail:
+    "What was read last, to judge the end by"
+    def __init__(self):
+        self.clock,self.stored,self.ordered,self.off = PacketClock(),deque(maxlen=120),True,None
+        self.n,self.end,self.corrupt = 0,0.,False
+    def note(self, p):
+        self.n,self.corrupt = self.n+1,p.is_corrupt
+        if not self.clock.follows(p):
+            self.stored.clear()
+            self.ordered,self.off = True,self.off or p # The first packet that does not follow
+        if p.pts is None: return
+        self.ordered = self.ordered and not (self.stored and p.pts<self.stored[-1])
+        self.stored.append(p.pts)
+
 @patch
 def _read(self:WindowStream, c, s):
     "Packets up to the end of what can be read"
-    try: yield from c.demux(s)
-    except (av.error.FFmpegError, OSError) as e: self.notes.append(f"{self.name}: reading stops after {self.seen:.2f} s ({getattr(e, 'strerror', None) or e})")
+    self.tail = _Tail()
+    try:
+        for p in c.demux():
+            if p.size: self.tail.end = max(self.tail.end, _end_of(p))
+            if p.stream_index!=s.index: continue
+            if p.size: self.tail.note(p)
+            yield p
+    except (av.error.FFmpegError, OSError) as e:
+        self.notes.append(f"{self.name}: reading stops after {self.seen:.2f} s ({getattr(e, 'strerror', None) or e})")
 
 @patch
 def _front(self:WindowStream, packets):
@@ -128,7 +141,7 @@ def _front(self:WindowStream, packets):
 def _trusted(self:WindowStream, c, s, head, frames):
     "Do packets tell the time of the frames?"
     pts = [o.pts for o,*_ in head if _usable(o)]
-    if not all(ok for *_,ok in head) or c.format.name=="avi" or s.codec_context.codec.canonical_name not in _one_each or None in pts or len(set(pts))<len(pts): return False
+    if not all(ok for *_,ok in head) or not _by_packets(s, c.format.name) or None in pts or len(set(pts))<len(pts): return False
     out,pts = [o.pts for o in frames],sorted(pts)
     if None in out or out[0] not in pts: return False
     at = pts.index(out[0])
@@ -151,42 +164,53 @@ def _moments(self:WindowStream, time, following):
 @patch
 def _finish(self:WindowStream, time):
     "The last moments, now that the end is known"
-    self.until,edge = time+self.step,1e-5
-    full = max(math.floor((self.until-self.start-self.length)/self.hop+1e-9)+1, 0)
-    rest = full*self.hop-self.hop+self.length if full else 0
-    more = self.until-self.start-max(rest, full*self.hop)>edge # With hop > length there are seconds in no window
-    self.grid.last = min(self.grid.last, full+more)
+    self.until = time+last_stays(self.told, self.rate)
+    self.grid.last = min(self.grid.last, n_windows(self.until-self.start, self.length, self.hop))
     res = self.grid.before(math.inf)
     while self.grid.open and self.grid.open[-1].number>=self.grid.last: self.grid.open.pop()
-    if self.seconds and self.end is None and self.until<self.seconds-max(1., .02*self.seconds):
-        self.notes.append(f"{self.name}: is cut off: {self.until:.2f} of {self.seconds:.2f} s are there")
+    if self.lacks: self.notes.append(f"{self.name}: {self.lacks}")
     return [(w, i) for w,i in res if w.number<self.grid.last]
+
+@patch
+def _in_doubt(self:WindowStream, c, s, pts, shift=0):
+    "How many of the last frames, shown at `pts`, are in doubt"
+    t = self.tail
+    apart = 0 if t.ordered else len(pts)-_before_gap(pts)
+    if not self.anew: # Nothing but what came can be looked at
+        return max(apart, sum(o>=t.stored[-1]+shift for o in pts) if t.corrupt and t.stored else 0)
+    lack = _lack(self.input, c, s, t.end, None if self.sought else t.n, t.corrupt)
+    self.lacks = lack or _stump(self.input, c.format.name)
+    if lack: return apart
+    lost,cut = _doubtful(self.input, c, s, [o+shift for o in t.stored], pts, t.corrupt, t.ordered) if t.stored else (0, False)
+    if cut: self.lacks = f"is cut off, left out at its end: {lost} frame{'s'*(lost!=1)}" if lost else "is cut off"
+    return lost
 
 # %% ../../nbs/06_deploy/06_stream.ipynb #9b064985
 @patch
-def _schedule(self:WindowStream, packets):
+def _schedule(self:WindowStream, c, s, packets):
     "Packets in stored order, once it is known whether a window wants their frames"
-    order,waiting,past,top,rising,sure = Settled(),deque(),deque(maxlen=80),-math.inf,True,-math.inf
+    order,waiting = Settled(),deque()
     def settle(end=False):
-        nonlocal sure
-        if end and not self.whole and not rising: # The end may be one where the file was cut off
-            if (n := _before_gap([*past, *order.waiting])-len(past))>0: del order.waiting[n:]
+        if end: self._judge(c, s, order)
         for pts,following in order.pairs(end):
-            past.append(pts)
+            self.past.append(pts)
             slots = self._moments(self._time(pts), None if following is None else self._time(following))
             if slots: self.want[pts] = slots
-            sure = pts
+            self.sure = pts
     for p in packets:
-        if p.size and p.pts is not None and p.pts<=sure and not p.is_discard:
-            self.notes.append(f"{self.name}: its clock jumps back after {self._time(sure):.2f} s; what follows is left out")
-            break
+        if p is self.tail.off: self.left = deque([*waiting, p]); return # Packets no longer tell the time
         waiting.append(p)
-        if _usable(p) and p.pts is not None and p.pts>=self.zero:
-            top,rising = max(top, p.pts),rising and p.pts>top
-            order.add(p.pts); settle()
-        while waiting and (waiting[0].pts is None or waiting[0].pts<=sure) and waiting[0].size: yield waiting.popleft()
+        if _usable(p) and p.pts>=self.zero: order.add(p.pts); settle()
+        while waiting and waiting[0].size and waiting[0].pts<=self.sure: yield waiting.popleft()
     settle(end=True)
     yield from waiting
+
+@patch
+def _judge(self:WindowStream, c, s, order):
+    "Leave out frames at the end that are in doubt"
+    lost = min(self._in_doubt(c, s, [*self.past, *order.waiting]), len(order.waiting))
+    if lost: del order.waiting[-lost:]
+    self.told = 0. if lost else float(self.tail.clock.told*s.time_base)
 
 @patch
 def _time(self:WindowStream, pts): return (pts-self.zero)*self.base
@@ -211,7 +235,7 @@ def _take(self:WindowStream, frame, spoiled=False):
     "A frame as the decoder gave it"
     if frame.pts is None: return
     if self._time(frame.pts)<self.seen: self.thin = False # The decoder lost count when frames were passed over
-    self.seen = max(self.seen, self._time(frame.pts))
+    self.seen,self.last = max(self.seen, self._time(frame.pts)),frame.pts
     while self.want and next(iter(self.want))<frame.pts:
         for w,_ in self.want.popitem(last=False)[1]: w.lost = True
     slots = self.want.pop(frame.pts, ())
@@ -237,9 +261,9 @@ def _over(self:WindowStream): return self.grid.next>=self.grid.last and not self
 
 # %% ../../nbs/06_deploy/06_stream.ipynb #e3bed55b
 @patch
-def _exact(self:WindowStream, s, packets, head, frames, sought):
+def _exact(self:WindowStream, c, s, packets, head, frames):
     "Windows by the times of the packets"
-    done,damage,idle,whole = set(map(id, head)),Damage((self.threads or 4)-1),None,not sought
+    done,damage,idle,whole = set(map(id, head)),Damage((self.threads or 4)-1),None,not self.sought
     def take(frames):
         nonlocal whole
         for f in frames:
@@ -247,7 +271,7 @@ def _exact(self:WindowStream, s, packets, head, frames, sought):
             if not whole: continue # After a jump the first pictures lack what they are predicted from
             if f.is_corrupt: damage.seen(f.pts)
             self._take(f, damage.spoils(f.pts))
-    for p in self._schedule(packets):
+    for p in self._schedule(c, s, packets):
         if p.size: damage.read(p)
         if id(p) in done: continue
         if frames: take(frames); frames = []
@@ -259,6 +283,10 @@ def _exact(self:WindowStream, s, packets, head, frames, sought):
         take(got)
         yield from self._ready()
         if self._over(): return
+    if self.left:
+        rest = ((p.is_keyframe, [], True) if id(p) in done else (p.is_keyframe, *_decode(p)) for p in chain(self.left, packets))
+        yield from self._on(c, s, chain([(False, frames, True)], rest), damage.bad is not None)
+        return
     take([*frames, *self._rest(s)])
     for slots in self.want.values():
         for w,_ in slots: w.lost = True
@@ -272,91 +300,157 @@ def _rest(self:WindowStream, s):
 
 # %% ../../nbs/06_deploy/06_stream.ipynb #6428eec9
 @patch
-def _rising(self:WindowStream, frames):
-    "Do the first frames come with times that rise?"
-    pts = [f.pts for f in frames]
-    if self.file:
-        with _opened(self.source, 1) as (c, s): pts = [f.pts for f in islice(decoded(c.demux(s)), 100)]
-    return None not in pts and all(a<b for a,b in zip(pts, pts[1:]))
+def _frame_clock(self:WindowStream, s, frames):
+    "The clock of a file whose packets don't tell the time"
+    stamps = [f.pts for f in frames]
+    if self.anew:
+        with _opened(self.input, 1, self.name) as (c, v): stamps = [f.pts for f in islice(decoded(c.demux(v)), 100)]
+    return FrameClock(s.time_base, self.rate, stamps)
+
+@dataclass
+class _Timed:
+    "A decoded frame"
+    frame:object
+    tick:int # When it is shown, by the clock
+    time:float # In seconds
+    bad:bool # Made up, or predicted from what was
+    gap:bool # Something before it is in doubt
 
 @patch
-def _all_frames(self:WindowStream, s, decoded, frames):
-    "Frames with their times and whether they, or frames before them, are in doubt"
-    n,last,made_up,gap,rising = 0,-1.,False,False,self._rising(frames)
-    sent = come = early = 0 # Key frames that went in, that came out, and those that were in when a packet failed: what comes after these is right again
+def _all_frames(self:WindowStream, s, decoded, clock, doubt=False):
+    "Frames with their times; `decoded` gives key flag, frames and success of each packet"
+    made_up,gap = doubt,False
+    sent,come,early = 0,0,int(doubt) # Key frames that went in, that came out, and those that were in when a packet failed: what comes after these is right again
     def timed(f):
-        nonlocal n,last,made_up,gap,come
-        t = self._time(f.pts) if rising and f.pts is not None else n*self.step
-        n,last,come = n+1,t if t>last else last+self.step,come+f.key_frame
+        nonlocal made_up,gap,come
+        tick = clock(f.pts)
+        come += f.key_frame
         if f.is_corrupt: made_up = gap = True
         elif f.key_frame and come>early: made_up = False
-        res,gap = (f, last, made_up, gap),made_up
+        res,gap = _Timed(f, tick, (tick-clock.start)*float(clock.tick), made_up, gap),made_up
         return res
-    for p,got,ok in decoded:
-        if ok: sent += p.is_keyframe
+    for key,got,ok in decoded:
+        if ok: sent += key
         else: made_up,gap,early = True,True,sent
         yield from map(timed, got)
     yield from map(timed, self._rest(s))
 
 @patch
-def _plain(self:WindowStream, s, decoded, frames):
+def _plain(self:WindowStream, c, s, frames, clock):
     "Windows by the times of the frames"
-    held = None
-    def give(time, gap):
-        f,t,bad,_ = held
-        slots = self._moments(t, time)
-        if not bad and not gap: self._fill(f, slots)
-        else:
-            for w,_ in slots: w.lost = True
-    for o in self._all_frames(s, decoded, frames):
-        if held: give(o[1], o[3])
-        held,self.seen = o,o[1]
+    held = deque()
+    wait = 24 if self.anew and not clock.counts and _no_length(self.input, c.format.name) else 1
+    def give():
+        o,after = held.popleft(),held[0] if held else None
+        self.past.append(o.tick)
+        slots = self._moments(o.time, after and after.time)
+        if not (o.bad or after and after.gap): return self._fill(o.frame, slots)
+        for w,_ in slots: w.lost = True
+    for o in frames:
+        held.append(o)
+        self.seen = o.time
+        if len(held)>wait: give()
         yield from self._ready()
         if self._over(): return
-    give(None, False)
+    self._judge_frames(c, s, held, clock)
+    while held: give()
     yield from self._ready()
+
+@patch
+def _judge_frames(self:WindowStream, c, s, held, clock):
+    "Leave out frames at the end that are in doubt"
+    lost = self._in_doubt(c, s, [*self.past, *(o.tick for o in held)], clock.shift)
+    lost = 0 if clock.counts else min(lost, max(len(held)-1, 0))
+    self.told = 0. if lost or not held else float((held[-1].frame.duration or 0)*s.time_base)
+    for _ in range(lost): held.pop()
+    if clock.anew: self.notes.append(f"{self.name}: {clock_note(clock)}")
+
+# %% ../../nbs/06_deploy/06_stream.ipynb #e1d46f92
+@patch
+def _on(self:WindowStream, c, s, decoded, doubt):
+    "Go on by the times of the frames where those of the packets end"
+    s.codec_context.skip_frame = "DEFAULT"
+    clock = FrameClock(s.time_base, self.rate, [])
+    clock.start,clock.time,clock.stamp = self.zero,self.last,self.last
+    frames = self._promised(self._all_frames(s, decoded, clock, doubt))
+    yield from self._plain(c, s, frames, clock)
+
+@patch
+def _promised(self:WindowStream, frames):
+    "Give out the frames that windows wait for, and hand on those that come after"
+    waits = True
+    for o in frames:
+        if waits and o.time<=self._time(self.sure): self._take(o.frame, o.bad); continue
+        if waits: self._give_up(o.time)
+        waits = False
+        yield o
+
+@patch
+def _give_up(self:WindowStream, time):
+    "Frames before `time` do not come any more"
+    for w,_ in [*chain(*self.want.values()), *self.grid.before(time)]: w.lost = True
+    self.want.clear()
 
 # %% ../../nbs/06_deploy/06_stream.ipynb #1b576b44
 @patch
 def _sought(self:WindowStream, c, s):
     "Packets, and those among them that were decoded to frames, from shortly before the first window; None if that fails"
-    goal = self.start+self.first*self.hop
+    goal,said = self.start+self.first*self.hop,len(self.notes)
     for back in (1, 5, 30):
         if goal-back<3: return None
         try: c.seek(self.zero+round((goal-back)/self.base), stream=s)
         except av.error.FFmpegError: return None
-        packets,head = self._read(c, s),[]
+        packets,head,good = self._read(c, s),[],[]
         for p in packets:
             head.append(p)
             good = [f for f in _decode(p)[0] if not f.is_corrupt and f.pts is not None]
             if good or len(head)>600: break
-        if head and good and self._time(good[0].pts)<=goal-.5*back: return packets,head,good
+        if good and self._time(good[0].pts)<=goal-.5*back: return packets,head,good
+        del self.notes[said:] # That reading failed there says nothing about the file
     return None
 
 # %% ../../nbs/06_deploy/06_stream.ipynb #e7892511
 @patch
+def _may_seek(self:WindowStream, container):
+    "Can a place in the middle be found by its time?"
+    if self.start+self.first*self.hop<=10: return False
+    if container!="mpegts": return self.anew and any(o in container for o in ("mp4", "matroska"))
+    try: return self.file and video_index(self.source).stored is not None
+    except SoccerKDError: return False
+
+@patch
+def _begin(self:WindowStream, s, frames):
+    "Make ready for the first window"
+    self.paint,self.rate = Painter(self.recipe, frames[0], s),_rate(s)
+    look = self.paint.look
+    for o in look.notes() if look.hdr or look.doubt else ():
+        if (note := f"{self.name}: {o}") not in self.notes: self.notes.append(note)
+    self.zero,self.base = frames[0].pts or 0,float(s.time_base)
+    self.want,self.past = OrderedDict(),deque(maxlen=120)
+    self.thin = s.codec_context.codec.canonical_name in ("h264", "hevc")
+    last = math.inf if self.end is None else max(math.floor((self.end-self.start-self.length)/self.hop+1e-9)+1, 0)
+    views = self.views and (lambda a, b: self.views(a, b, self.paint.size))
+    self.grid = WindowGrid(self.recipe, self.length, self.hop, self.start, self.first, last, views)
+
+@patch
 def _windows(self:WindowStream, may_seek=True):
     "All windows from `first` on"
-    with _opened(self.source, self.threads) as (c, s):
+    with _opened(self.input, self.threads, self.name) as (c, s):
         packets = self._read(c, s)
         head,frames = self._front(packets)
-        self.paint,self.step = Painter(self.recipe, frames[0], s),float(1/Fraction(s.average_rate or s.guessed_rate or 25))
-        for o in self.paint.look.notes() if self.paint.look.hdr or self.paint.look.doubt else ():
-            if (note := f"{self.name}: {o}") not in self.notes: self.notes.append(note)
-        self.zero,self.base = frames[0].pts or 0,float(s.time_base)
-        self.whole = self.file and c.format.name not in ("mpegts", "mpeg") and _cut_in(Path(self.source))=="" # By its own account
-        self.want,self.thin = OrderedDict(),s.codec_context.codec.canonical_name in ("h264", "hevc")
-        last = math.inf if self.end is None else max(math.floor((self.end-self.start-self.length)/self.hop+1e-9)+1, 0)
-        self.grid = WindowGrid(self.recipe, self.length, self.hop, self.start, self.first, last, self.views and (lambda a, b: self.views(a, b, self.paint.size)))
-        trusted,sought = self._trusted(c, s, head, frames),False
-        far = self.file and trusted and may_seek and self.start+self.first*self.hop>10 and any(o in c.format.name for o in ("mp4", "matroska", "mpegts"))
-        if far: sought = self._sought(c, s)
-        if not far or sought:
+        self._begin(s, frames)
+        trusted,self.sought = self._trusted(c, s, head, frames),None
+        far = trusted and may_seek and self._may_seek(c.format.name)
+        if far: self.sought = self._sought(c, s)
+        if not far or self.sought:
             if self._over(): return
-            if not trusted: yield from self._plain(s, chain(head, ((p, *_decode(p)) for p in packets)), frames)
+            if trusted:
+                packets,head,frames = self.sought or (packets,[p for p,*_ in head],frames)
+                yield from self._exact(c, s, chain(head, packets), head, frames)
             else:
-                packets,head,frames = sought or (packets,[p for p,*_ in head],frames)
-                yield from self._exact(s, chain(head, packets), head, frames, bool(sought))
+                clock = self._frame_clock(s, frames)
+                opened = chain(head, ((p, *_decode(p)) for p in packets))
+                yield from self._plain(c, s, self._all_frames(s, ((p.is_keyframe, *o) for p,*o in opened), clock), clock)
             self._tell()
             return
     yield from self._windows(may_seek=False)

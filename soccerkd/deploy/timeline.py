@@ -284,22 +284,87 @@ def _encoder(o, s, size, crf):
     st.codec_context.colorspace,st.codec_context.color_range = 1,1 # BT.709, as in `_encode`; said in the file, so that players don't guess
     return st
 
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #89b5abbd
+class _Track:
+    "A sound track on its way from one container to another"
+    def __init__(self, s, o, begin):
+        rate = s.codec_context.sample_rate
+        self.rate = rate if rate in (16000, 22050, 32000, 44100) else 48000
+        self.layout = "mono" if s.codec_context.channels==1 else "stereo"
+        self.st = o.add_stream("aac", rate=self.rate, layout=self.layout)
+        self.st.bit_rate = 96_000*self.st.codec_context.channels
+        self.s,self.begin,self.graph = s,round(begin/s.time_base),None
+    def _steps(self, f):
+        "What brings frames like `f` onto the clock and into the form of the encoder"
+        g = av.filter.Graph()
+        kind = dict(sample_rate=f.sample_rate, format=f.format.name, layout=f.layout.name, time_base=self.s.time_base)
+        form = f"sample_rates={self.rate}:channel_layouts={self.layout}:sample_fmts=fltp"
+        steps = [g.add_abuffer(**kind), g.add("aresample", "async=1:first_pts=0"), g.add("aformat", form)]
+        g.link_nodes(*steps, g.add("abuffersink")).configure()
+        return g
+    def __call__(self, p):
+        "Encoded packets for one that was read; None at the end"
+        for f in decoded([p]) if p else [None]:
+            if f is not None:
+                if f.pts is None: continue
+                f.pts -= self.begin
+                if f.pts*self.s.time_base+f.samples/f.sample_rate<=0: continue # Before the film begins
+                self.graph = self.graph or self._steps(f)
+            elif not self.graph: return
+            self.graph.push(f)
+            yield from self._encoded()
+        if not p: yield from self.st.encode(None)
+    def _encoded(self):
+        while True:
+            try: yield from self.st.encode(self.graph.pull())
+            except (av.error.BlockingIOError, av.error.EOFError): return
+
+
+# %% ../../nbs/06_deploy/07a_timeline.ipynb #927454b2
+class _Sound:
+    "All sound of a video, written up to a moment at a time"
+    def __init__(self, video, c, o, zero, start, end):
+        self.o,self.base,self.length,self.at,self.tracks = o,zero+start,end-start,0.,{}
+        for s in c.streams.audio:
+            try: self.tracks[s.index] = _Track(s, o, self.base)
+            except (av.error.FFmpegError, AttributeError, ValueError) as e:
+                video_log.warning("%s: a sound track can't be decoded and is left out (%s)", video, e)
+        if start>1: c.seek(round((self.base-1)*av.time_base))
+        self.packets = c.demux([t.s for t in self.tracks.values()]) if self.tracks else iter(())
+    def until(self, t):
+        "Write what is heard before second `t` of the film"
+        while self.at<min(t, self.length):
+            try: p = next(self.packets, None)
+            except av.error.FFmpegError: p = None # The rest can't be read
+            if p is None: self.at = self.length; return
+            if p.pts is None: continue
+            self.at = float(p.pts*p.time_base)-self.base
+            if self.at<self.length: self.o.mux(list(self.tracks[p.stream_index](p)))
+    def close(self):
+        for t in self.tracks.values(): self.o.mux(list(t(None)))
+
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #d2645926
-def _encode(ev, tmp, frames, s, short, start, end, crf):
+def _encode(ev, tmp, video, frames, s, short, start, end, crf):
     "Draw and write frame by frame; how many there were"
     n = 0
-    with av.open(str(tmp), "w") as o:
+    with open_container(video) as (heard,_), av.open(str(tmp), "w") as o:
         for f,t in frames:
             if not n:
                 look = look_of(s, f)
                 rgb,size = ToRGB(look, threads=0),_size(look, short)
                 panel = _Panel(ev, size[1], max(10, round(min(size)/32)), start, end)
                 st = _encoder(o, s, (size[0]+panel.size[0], size[1]), crf)
+                zero = 0. if f.pts is None else float(f.pts*s.time_base)-t # Of the container's clock
+                sound = _Sound(video, heard, o, zero, start, end)
             img = np.concatenate([panel.tag(np.array(rgb(f, size)), t), panel.at(t)])
             new = av.VideoFrame.from_ndarray(img, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
             new.pts,new.time_base = round((t-start)*90_000),Fraction(1, 90_000)
             o.mux(st.encode(new)); n += 1
-        if n: o.mux(st.encode())
+            sound.until(t-start)
+        if not n: return 0
+        o.mux(st.encode())
+        sound.until(end-start)
+        sound.close()
     return n
 
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #8d1e58c8
@@ -321,7 +386,7 @@ def film_events(
         length = float(s.duration*s.time_base) if s.duration else (c.duration or 0)/av.time_base or max([*events["end"], start+1.])
         end = min(end or length, length)
         todo = track(_film_frames(c, s, video, start, end+.5*(end==length)), total=max(1, round((end-start)*float(s.average_rate or 25))), desc="film")
-        try: n = _encode(events, tmp, todo, s, short, start, end, crf)
+        try: n = _encode(events, tmp, video, todo, s, short, start, end, crf)
         except av.error.FFmpegError as e: raise SoccerKDError.of(out, f"can't be written ({e.strerror})", "look for space and rights on the disk") from e
         if not n: raise SoccerKDError.of(video, f"has no frame from {start:g} to {end:g} s", "choose another part")
     return out

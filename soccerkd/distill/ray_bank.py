@@ -4,7 +4,7 @@
 
 # %% ../../nbs/04_distill/11_ray.ipynb #63118b5a
 from __future__ import annotations
-import json, os, pickle
+import json, logging, os, pickle
 import numpy as np
 import torch
 from torch import nn
@@ -112,3 +112,4 @@ def start_ray(
             ray.shutdown()
             if last or "timed out" not in str(e): raise
     ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR) # It tells each step otherwise, and that it shows no bars

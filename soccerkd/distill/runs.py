@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastcore.all import L, patch
-from ..core import SoccerKDError, atomic_path, file_sha256, machine_info, process_number, read_json, write_json, disk_errors
+from ..core import SoccerKDError, atomic_path, file_sha256, find_run, machine_info, process_number, read_json, refuse_pointer, write_json, disk_errors
 from ..data.clips import ClipDataLoaders
 from ..data.splits import split_hash
+from ..data.tables import read_table
 from .bank import locked
 from .callback import DistillCallback, history
 from .learner import teacher_learner
@@ -92,7 +93,7 @@ def clip_seconds(self:Learner,
     for o in items[::max(len(items)//n, 1)]:
         try:
             if o.end is None:
-                with open_video(o.path, **({"fps":fps} if fps else {})) as v: secs.append(v.times[-1]+1/v.fps-o.start)
+                with open_video(o.path, **({"fps":fps} if fps else {})) as v: secs.append(v.duration-o.start)
             else: secs.append(o.end-o.start)
         except (SoccerKDError, OSError): pass # Gone since, or never readable
     return round(float(np.median(secs)), 3) if secs else getattr(self, "trained_seconds", None)
@@ -144,6 +145,7 @@ def save_run(
 # %% ../../nbs/04_distill/03_runs.ipynb #9310c4f7
 def _run_of(path):
     "What config.json says, if it is that of a run"
+    for name in ("model.safetensors", "split.csv"): refuse_pointer(path/name)
     config = read_json(path/"config.json")
     if lacks := [o for o in ("model", "precision", "data", "record", "weights_sha256") if o not in (config if isinstance(config, dict) else {})]:
         raise SoccerKDError.of(path/"config.json", f"is not that of a run (it has no {lacks[0]})", "give the folder that `save_run` or `soccerkd demo` wrote")
@@ -151,14 +153,12 @@ def _run_of(path):
 
 # %% ../../nbs/04_distill/03_runs.ipynb #3896f176
 def load_run(
-    path, # Folder that `save_run` wrote; of a recipe's folder the taught student is read
+    path, # Folder that `save_run` wrote, or that of a recipe or of `soccerkd distill`, see `find_run`
     dls=None, # Loaders to go on with; by default loaders without clips, enough for `predict`
     device=None, # See `pick_device`
 )->Learner:
     "The Learner of a run folder; nothing in it is executed"
-    path = Path(path)
-    if not path.is_dir(): raise SoccerKDError.of(path, "is not a run folder", "give the folder that `save_run` or `soccerkd demo` wrote")
-    if not (path/"config.json").exists() and (path/"student_kd").is_dir(): path = path/"student_kd" # The folder of a whole recipe
+    path = find_run(path)
     config = _run_of(path)
     file = path/"model.safetensors"
     if not file.exists(): raise SoccerKDError.of(path, "has no model.safetensors", "train it again")
@@ -210,7 +210,7 @@ def held_back(self:Learner,
     clips = [o if isinstance(o, Clip) else Clip(o) for o in items if isinstance(o, (Clip, str, Path))]
     own = {_place(c) for c in (getattr(self.dls, "test_clips", ()) if split=="test" else getattr(self.dls.train_ds, "items", ())) if isinstance(c, Clip)}
     file = getattr(self, "run_path", None) and self.run_path/"split.csv"
-    table = pd.read_csv(file, dtype=str, keep_default_na=False) if file and file.exists() else pd.DataFrame(columns=["split", "id", "group"])
+    table = read_table(file, ("split", "id", "group"), strip=False) if file and file.exists() else pd.DataFrame(columns=["split", "id", "group"])
     where,names = dict(zip(zip(table.id, table.group), table.split)),set(table.id[table.split==split])
     return sum(_place(c) in own or where.get((c.id, c.group), split if c.id in names else "")==split for c in clips)
 
@@ -223,7 +223,7 @@ def split_of_run(
     "Clips by the part they had in a run"
     file = Path(path)/"split.csv"
     if not file.exists(): raise SoccerKDError.of(path, "has no split.csv", "give the folder that `save_run` or `soccerkd train-teacher` wrote")
-    table,have = pd.read_csv(file, dtype=str, keep_default_na=False),{(c.id, c.group):c for c in clips}
+    table,have = read_table(file, ("split", "id", "group"), strip=False),{(c.id, c.group):c for c in clips}
     keys = {s:[*zip(t.id, t.group)] for s in ("train", "valid", "test") for t in [table[table.split==s]]}
     if lost := [k for s in need for k in keys[s] if k not in have]: raise SoccerKDError.of(f"{lost[0][0]} of {file}", f"is not among the clips ({len(lost)} are missing)", "give the folder or the table that the network was trained on")
     return {s:[have[k] for k in ks if k in have] for s,ks in keys.items()}

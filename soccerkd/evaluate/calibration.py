@@ -18,7 +18,8 @@ from .metrics import *
 from .metrics import _as_array, _labels
 
 # %% auto #0
-__all__ = ['probabilities', 'nll', 'reliability', 'ece', 'plot_reliability', 'fit_temperature', 'calibrate', 'events_per_minute']
+__all__ = ['probabilities', 'nll', 'reliability', 'ece', 'plot_reliability', 'fit_temperature', 'nll_elsewhere',
+           'calibration_note', 'calibrate', 'events_per_minute']
 
 # %% ../../nbs/05_evaluate/07_calibration.ipynb #d9a8e6c4
 def probabilities(
@@ -103,11 +104,35 @@ def fit_temperature(
     res = optimize.minimize_scalar(lambda t: nll(z, y, np.exp(t)), bounds=(np.log(low), np.log(high)), method="bounded", options=dict(xatol=1e-6))
     return float(np.exp(res.x))
 
+# %% ../../nbs/05_evaluate/07_calibration.ipynb #54715aa6
+def nll_elsewhere(
+    logits, # `[N,K]` of clips that were not trained on
+    y, # `[N]` true class numbers
+    groups, # `[N]` match or place of each clip
+    n_folds:int=5, # Parts into which the groups are dealt, at most
+)->float: # In nats a clip; nan if there is a single group, or if every clip is one
+    "Negative log likelihood at temperatures that were fitted on other groups"
+    z,names = _as_array(logits),[str(o) for o in groups]
+    y,each = _labels(y, len(z)),sorted(set(names))
+    if not 1<len(each)<len(names): return float("nan")
+    fold = np.array([each.index(o)%min(n_folds, len(each)) for o in names])
+    parts = [(fold==k, fit_temperature(z[fold!=k], y[fold!=k])) for k in range(fold.max()+1)]
+    return float(sum(on.sum()*nll(z[on], y[on], t) for on,t in parts)/len(z))
+
+def calibration_note(
+    before:float, # Negative log likelihood as trained
+    after:float, # The same, calibrated
+    where:str, # On which clips
+)->str: # Empty if it got better, or if nobody knows
+    "A sentence if a calibration made things worse"
+    if not after>before+5e-4: return ""
+    return f"its calibration makes it worse {where}: the negative log likelihood rises from {before:.3f} to {after:.3f}"
+
 # %% ../../nbs/05_evaluate/07_calibration.ipynb #bc33127d
 def calibrate(
     learn:Learner, # With validation clips
     dl=None, # A loader with labels, not shuffled; the validation set by default
-)->pd.Series: # `temperature`, clips `n`, and `nll` and `ece` before and after
+)->pd.Series: # `temperature`, clips `n` and their `groups`, `nll` and `ece` before and after, and `nll_elsewhere`
     "Fit the temperature on validation clips, and note it on the Learner and in its run folder"
     dl = learn.dls.valid if dl is None else dl
     items = list(getattr(dl.dataset, "items", []))
@@ -117,9 +142,19 @@ def calibrate(
     with learn.no_bar(), learn.no_logging(): z,y = (o.numpy() for o in learn.get_preds(dl=dl, act=lambda o: o))
     t = fit_temperature(z, y)
     found = dict(temperature=t, n=len(y), nll=nll(z, y), nll_calibrated=nll(z, y, t), ece=ece(z, y), ece_calibrated=ece(z, y, t))
+    groups = [getattr(o, "group", "") for o in items]
+    found.update(groups=len(set(groups)), nll_elsewhere=nll_elsewhere(z, y, groups))
     learn.use_temperature(t)
+    return _noted(learn, found)
+
+def _noted(learn, found):
+    "Write down what a calibration found, and say it if it does not hold elsewhere"
+    note = calibration_note(found["nll"], found["nll_elsewhere"], "on groups it was not fitted on")
+    if note: print(f"{note}; add clips of more places, or judge by clips of the place it is used at")
+    learn.calibration = {**{k:v for k,v in found.items() if v==v}, **(dict(note=note) if note else {})}
     file = getattr(learn, "run_path", None) and learn.run_path/"config.json"
-    if file and file.exists(): write_json(file, {**read_json(file), "temperature":t, "calibration":found})
+    kept = dict(temperature=found["temperature"], calibration=learn.calibration)
+    if file and file.exists(): write_json(file, {**read_json(file), **kept})
     return pd.Series(found)
 
 Learner.calibrate = calibrate

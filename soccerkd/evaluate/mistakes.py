@@ -14,6 +14,7 @@ from dataclasses import replace
 from fastcore.basics import patch
 from ..core import SoccerKDError, atomic_path, file_sha256
 from ..data.splits import *
+from ..data.tables import *
 from ..video.reader import open_video
 from .figures import *
 from .widgets import *
@@ -51,7 +52,12 @@ def label_row(
 
 # %% ../../nbs/05_evaluate/09a_mistakes.ipynb #b3aafc66
 _cols = ["file", "start", "end", "label"]
-def _place(t): return [(f, int(float(a)), int(float(b))) for f,a,b in zip(t.file, t.start, t.end)]
+def _place(t, what="the table"):
+    "File and frames of each row"
+    t = with_numbers(t, ("start", "end"), what)
+    for i,gap in enumerate(t[["start", "end"]].isna().any(axis=1)):
+        if gap: raise SoccerKDError.of(what, f"{row_name(t, i)} has no start or no end", "give both in frames")
+    return [(f, int(a), int(b)) for f,a,b in zip(t.file, t.start, t.end)]
 
 def joined_labels(
     before:pd.DataFrame|None, # Rows that are there
@@ -60,7 +66,7 @@ def joined_labels(
 )->pd.DataFrame:
     "Both tables; a clip stands in it once"
     if before is None or not len(before): return rows
-    had = dict(zip(_place(before), before.label))
+    had = dict(zip(_place(before, csv), before.label))
     for k,label in zip(_place(rows), rows.label):
         if had.get(k, label)!=label: raise SoccerKDError.of(csv, f"has {k[0]}, frames {k[1]} to {k[2]}, as {had[k]} and not as {label}", "take that row out first, or give another name")
     return pd.concat([before, rows[[k not in had for k in _place(rows)]]]).fillna("")
@@ -73,7 +79,7 @@ def write_labels(
     "Write a table of labels, whole or not at all"
     csv = Path(csv)
     if csv.exists() and not add: raise SoccerKDError.of(csv, "is there already", "give another name, or add to it (add=True)")
-    before = read_table(csv, _cols, dtype=str, keep_default_na=False) if csv.exists() else None
+    before = read_table(csv, _cols) if csv.exists() else None
     table = joined_labels(before, rows, csv)
     with atomic_path(csv) as tmp: table.to_csv(tmp, index=False)
     return csv
@@ -84,8 +90,8 @@ def with_labels(
     csv, # A table of labels, such as a `MistakesBrowser` wrote
 )->list[Clip]: # The same, in the same order
     "Clips with the labels of a table, where it has them"
-    t = read_table(csv, _cols, dtype=dict(label=str))
-    new = {(find_file(str(f), Path(csv)).resolve(), a, b):y for (f,a,b),y in zip(_place(t), t.label)}
+    t = read_table(csv, _cols)
+    new = {(find_file(str(f), Path(csv)).resolve(), a, b):y for (f,a,b),y in zip(_place(t, csv), t.label)}
     files = {o[0] for o in new}
     def label(c): return new.get((Path(c.path).resolve(), *frames_of(c)), c.label) if isinstance(c.path, (str, Path)) and Path(c.path).resolve() in files else c.label
     return [replace(c, label=label(c)) for c in clips]
@@ -156,7 +162,7 @@ def save(self:MistakesBrowser,
     key,own = csv.resolve(),self.written.get(csv.resolve())
     if own is None or not csv.exists() or file_sha256(csv)!=own[0]:
         if csv.exists() and not add: raise SoccerKDError.of(csv, "is there already, and holds what this browser did not write", "give another name, or add to it (add=True)")
-        own = "",read_table(csv, _cols, dtype=str, keep_default_na=False) if csv.exists() else None
+        own = "",read_table(csv, _cols) if csv.exists() else None
     with atomic_path(csv) as tmp: joined_labels(own[1], rows, csv).to_csv(tmp, index=False)
     self.written[key] = file_sha256(csv),own[1]
     return csv

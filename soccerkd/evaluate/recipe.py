@@ -5,8 +5,8 @@
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #b96a8c82
 from __future__ import annotations
 import json, time
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 import pandas as pd
 from fastai.callback.core import Callback
@@ -17,13 +17,16 @@ from ..distill.callback import history
 from ..distill.learner import *
 from ..distill.machines import *
 from ..distill.runs import *
-from .metrics import majority_baseline
+from ..distill.steady import *
+from .labels import *
+from .metrics import mcnemar
 from .report import *
 from ..models.speed import keep_memory
 
 # %% auto #0
-__all__ = ['roles', 'Recipe', 'new_learner', 'settings_of', 'train_role', 'judge', 'look_number', 'run_recipe', 'metrics_of',
-           'over_recipe_seeds']
+__all__ = ['roles', 'Recipe', 'settled', 'new_learner', 'settings_of', 'train_role', 'score_faults', 'with_faults', 'faults_text',
+           'judge', 'loss_faults_of', 'look_number', 'run_recipe', 'setting_text', 'compare_students',
+           'difference_text', 'metrics_of', 'note_faults', 'over_recipe_seeds']
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #6880ede5
 @dataclass
@@ -31,9 +34,9 @@ class Recipe:
     "What is trained, and how"
     teacher:str = "tam_resnet34" # Name for `create_model`
     student:str = "tam_resnet18" # Name for `create_model`
-    teacher_epochs:int = 13 # Passes over the training clips
-    student_epochs:int = 8 # The same for both students
-    lr:float = 4e-3 # Highest rate of the one-cycle schedule
+    teacher_epochs:int|None = None # Passes over the training clips; by default `passes_for` counts them
+    student_epochs:int|None = None # The same for both students
+    lr:float = 2e-3 # Highest rate; layers that need less get less
     alpha:float = .5 # Weight of the teacher's term, 0 to 1; the labels get 1-alpha
     temperature:float = 4. # Softens both sides
     seed:int = 0 # First weights, order of batches, augmentation
@@ -41,6 +44,18 @@ class Recipe:
     teacher_weights:str|None = None # File of weights to start from
     student_weights:str|None = None # File of weights to start from
     options:dict = field(default_factory=dict) # Of all three networks, for `create_model`, such as `dropout`
+    labelled:float = 1. # Share of the training clips whose labels the students get; the teacher gets all
+    steady:bool = True # Train by the rule of `fit_steady`; False is fastai's plain one-cycle schedule
+
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #cc862c64
+def settled(
+    recipe:Recipe, # With or without numbers of passes
+    dls, # `ClipDataLoaders`
+)->Recipe: # With them
+    "The recipe as it is carried out on these clips"
+    passes = passes_for(len(dls.train)//process_number()[1])
+    def given(n): return passes if n is None else n
+    return replace(recipe, teacher_epochs=given(recipe.teacher_epochs), student_epochs=given(recipe.student_epochs))
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #24a968df
 roles = dict(teacher="teacher", student_alone="student alone", student_kd="student + KD")
@@ -52,11 +67,17 @@ def new_learner(
 )->Learner:
     "An untrained network of a recipe; both students start from the same weights and see the same batches"
     if role not in roles: raise SoccerKDError.of(f"role={role!r}", "is not known", f"use one of {', '.join(roles)}")
+    dls,more = few_labels(dls, recipe.labelled, recipe.seed) if role!="teacher" and recipe.labelled!=1 else (dls, None)
     seed_everything(seed_for(role.split("_")[0], recipe.seed))
     dls.reseed(recipe.seed)
-    if role=="teacher": return teacher_learner(dls, recipe.teacher, weights=recipe.teacher_weights, precision=recipe.precision, **recipe.options)
-    return distill_learner(dls, recipe.student, teacher=teacher if role=="student_kd" else None, alpha=recipe.alpha, temperature=recipe.temperature,
-        weights=recipe.student_weights, precision=recipe.precision, **recipe.options)
+    own = dict(precision=recipe.precision, **recipe.options)
+    if role=="teacher": learn = teacher_learner(dls, recipe.teacher, weights=recipe.teacher_weights, **own)
+    else:
+        kd = dict(teacher=teacher, unlabelled=more) if role=="student_kd" else {}
+        learn = distill_learner(dls, recipe.student, weights=recipe.student_weights, alpha=recipe.alpha, temperature=recipe.temperature, **kd, **own)
+        if kd and more is not None: learn.add_cb(KeepOrder(more))
+    if recipe.steady: calm_classifier(learn.model)
+    return learn
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #66a0fb2c
 def settings_of(
@@ -65,9 +86,10 @@ def settings_of(
     dls, # `ClipDataLoaders`
 )->dict:
     "What has to be the same for a finished network to be used again"
-    r = asdict(recipe)
-    keys = {"seed", "lr", "precision", "options"}|({"teacher", "teacher_epochs", "teacher_weights"} if role!="student_alone" else set())
-    if role!="teacher": keys |= {"student", "student_epochs", "student_weights"}
+    r = asdict(settled(recipe, dls))
+    keys = {"seed", "lr", "precision", "options", "steady"}
+    if role!="student_alone": keys |= {"teacher", "teacher_epochs", "teacher_weights"}
+    if role!="teacher": keys |= {"student", "student_epochs", "student_weights", "labelled"}
     if role=="student_kd": keys |= {"alpha", "temperature"}
     many = {"processes":n} if (n := process_number()[1])>1 else {} # Each has its batch
     return dict(**{k:r[k] for k in sorted(keys)}, **many, role=role, data=dls.config, split=split_hash(dls.table), content=dls.content)
@@ -80,17 +102,24 @@ def train_role(
     path, # Run folder of this network
     teacher:Learner|None=None, # Trained, for `student_kd`
     quiet:bool=False, # No progress bar and no table
+    cbs=None, # Further callbacks
 )->Learner:
     "Train one network of a recipe, or read it if it is there"
-    path,want = Path(path),settings_of(recipe, role, dls)
-    if on_first(lambda: (path/"config.json").exists() and read_json(path/"config.json").get("settings")==_plain(want)): return load_run(path, dls=dls)
+    path,recipe,want = Path(path),settled(recipe, dls),settings_of(recipe, role, dls)
+    if on_first(lambda: (path/"config.json").exists() and read_json(path/"config.json").get("settings")==_plain(want)):
+        return load_run(path, dls=dls)
     keep_memory() # Batches are alike, so what one frees the next can use
     learn,start = new_learner(recipe, role, dls, teacher),time.time()
     epochs = recipe.teacher_epochs if role=="teacher" else recipe.student_epochs
     state = Checkpoint(path/"checkpoint.pt", json.dumps(_plain(want), sort_keys=True))
     with learn.together(), learn.no_bar() if quiet else nullcontext(), learn.no_logging() if quiet else nullcontext():
-        if not quiet and not process_number()[0]: print(f"{roles[role]}: {learn.model.config['name']}, {epochs} epochs"+(f", {state.epochs_done} of them done before" if state.epochs_done else ""))
-        learn.fit_one_cycle(epochs, recipe.lr, cbs=state, start_epoch=state.epochs_done)
+        done_before = f", {state.epochs_done} of them done before" if state.epochs_done else ""
+        told = f"{roles[role]}: {learn.model.config['name']}, {epochs} epochs{done_before}"
+        if not quiet and not process_number()[0]: print(told)
+        fit = learn.fit_steady if recipe.steady else learn.fit_one_cycle
+        watch = [] if recipe.steady else [LossWatch()] # The steady fit has its own
+        with _named(roles[role]):
+            fit(epochs, recipe.lr, cbs=[state, *watch, *(cbs or [])], start_epoch=state.epochs_done)
     def done():
         save_run(learn, path, settings=want, seed=recipe.seed, seconds=round(time.time()-start, 1))
         state.path.unlink(missing_ok=True)
@@ -99,10 +128,52 @@ def train_role(
     return learn
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #f119dd03
+@contextmanager
+def _named(name):
+    "Errors of the block say which network they are about"
+    try: yield
+    except SoccerKDError as e: raise SoccerKDError(f"{name}: {e}") from None
+
 def _plain(o):
     "`o` as it is after a round through JSON"
     if isinstance(o, dict): return {str(k):_plain(v) for k,v in o.items()}
     return [_plain(v) for v in o] if isinstance(o, (list, tuple)) else o
+
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #6eb8427c
+def score_faults(
+    reports:dict[str,Report], # By role, on the same clips; `frozen` is the control on frozen features
+)->dict[str,list[str]]: # By role; empty lists where nothing is wrong
+    "What the scores say against the networks"
+    res = {k:[] for k in reports}
+    right = {k:int(r.right.sum()) for k,r in reports.items()}
+    def against(k, other, name, told=""):
+        "Note that `k` is no better than `other`, if both are there"
+        if not {k, other}<=set(right) or right[k]>right[other]: return
+        res[k].append(f"{right[k]} of {reports[k]['n']} clips right, no better than {name} ({right[other]}){told}")
+    first = next(iter(reports.values()))
+    right["commonest"] = round(first["majority"]*first["n"])
+    for k in reports: against(k, "commonest", "the commonest class")
+    against("student_kd", "student_alone", "its control, the student alone")
+    against("teacher", "student_alone", "the student alone", ": it has little to teach")
+    for k in roles: against(k, "frozen", "a straight line through frozen features")
+    return res
+
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #099870ff
+def with_faults(
+    reports:dict[str,Report], # By role, on the same clips; each gets `faults`
+    found:dict[str,list[str]], # What the trainings say, by role
+)->dict[str,Report]: # The same reports
+    "Put what went wrong into the reports"
+    scores = score_faults(reports)
+    for k,r in reports.items(): r["faults"] = [*found.get(k, []), *scores[k]]
+    return reports
+
+def faults_text(
+    reports:dict[str,Report], # With `faults`
+)->str: # A line each; empty if nothing is wrong
+    "What went wrong, to print under a table"
+    names = {**roles, "frozen":"frozen features"}
+    return "\n".join(f"{names.get(k, k)} went wrong: {o}" for k,r in reports.items() for o in r.get("faults", []))
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #bdc350ed
 def judge(
@@ -120,7 +191,16 @@ def judge(
         report.update(split=split, test_looks=seen+(split=="test"), weights_sha256=sha)
         report.save(file)
     if split=="test": report["test_looks"] = learn.note_test_looks(max(report["test_looks"], seen, before+1))
+    role = read_json(Path(path)/"config.json").get("settings", {}).get("role", "network")
+    with_faults({role:report}, {role:loss_faults_of(learn)})
     return report.at_temperature(learn.temperature)
+
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #1967e6ef
+def loss_faults_of(
+    learn:Learner, # Trained, or from its run folder
+)->list[str]:
+    "What `fit_steady` wrote down"
+    return list(getattr(learn, "record", {}).get("faults", []))
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #16f34763
 def _kept(file, sha):
@@ -139,7 +219,8 @@ def look_number(
 )->int: # Looks at these clips in this folder, this one included
     "How often the test clips decide, or the error that they did so before"
     file,clips = Path(out)/"looks.json",split_hash(dls.table[dls.table.split=="test"])
-    book,plan = read_json(file) if file.exists() else {},_plain(dict(recipe=asdict(recipe), data=dls.config))
+    book = read_json(file) if file.exists() else {}
+    plan = _plain(dict(recipe=asdict(settled(recipe, dls)), data=dls.config))
     plans = book.get(clips, [])
     if plan in plans: return len(plans)
     if plans and not again:
@@ -156,25 +237,71 @@ def run_recipe(
     split:str="test", # Set that decides: `test`, looked at once, or `valid` where there is no other
     quiet:bool=False, # No progress bars and no tables
     again:bool=False, # Allow a further look at the test set, with another recipe in the same folder
+    tell:bool=True, # Print what went wrong
 )->dict[str,Report]: # `teacher`, `student_alone`, `student_kd`
     "Train teacher, student alone and student with teacher; evaluate each once"
-    out,learners = Path(out),{}
+    out,learners,recipe = Path(out),{},settled(recipe, dls)
     if split=="test": on_first(look_number, dls, recipe, out, again) # Refused now rather than after the training
     for role in roles: learners[role] = train_role(recipe, role, dls, out/role, learners.get("teacher"), quiet)
     def judged():
         before = look_number(dls, recipe, out, again, note=True)-1 if split=="test" else 0
         reports = {role:judge(learn, out/role, split, before) for role,learn in learners.items()}
+        with_faults(reports, {role:loss_faults_of(learn) for role,learn in learners.items()})
+        for role,learn in learners.items(): note_faults(learn, reports[role]["faults"])
+        if tell and not quiet and (told := faults_text(reports)): print(told)
         write_json(out/"metrics.json", metrics_of(reports, recipe))
         return reports
     return on_first(judged)
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #57f8a85b
+def setting_text(
+    recipe:Recipe|dict, # What was trained
+    dls, # `ClipDataLoaders` with all its clips
+)->str:
+    "Which labels the networks had, for a table of results"
+    r,n = recipe if isinstance(recipe, dict) else asdict(recipe),len(dls.train_ds)
+    share = r.get("labelled", 1.)
+    if share==1: return f"All networks had the labels of all {n} training clips."
+    have,rest = some_labels([o.label for o in dls.train_ds.items], share, r.get("seed", 0))
+    return (f"The students had labels for {len(have)} of {n} training clips ({len(have)/n:.0%}), the teacher for all. "
+        f"To student + KD the teacher spoke about the other {len(rest)} too. Both students took equally many steps.")
+
+def compare_students(
+    reports:dict[str,Report], # By role, on the same clips
+)->dict: # `only_kd`, `only_alone`, `p_value`, `method`; empty if one of them is missing
+    "McNemar's test of student + KD against the student alone"
+    if not {"student_alone", "student_kd"}<=set(reports): return {}
+    m = mcnemar(reports["student_kd"].right, reports["student_alone"].right)
+    return dict(only_kd=m.only_a, only_alone=m.only_b, p_value=m.p_value, method=m.method)
+
+def difference_text(
+    reports:dict[str,Report], # By role, on the same clips
+)->str: # Empty if there are not both students
+    "Whether the difference between the students is beyond chance"
+    if not (m := compare_students(reports)): return ""
+    p = "p < 0.001" if m["p_value"]<.001 else f"p = {m['p_value']:.3f}"
+    verdict = "This difference is beyond chance" if m["p_value"]<.05 else "This difference may be chance"
+    return (f"On {m['only_kd']} clips only student + KD was right, on {m['only_alone']} only the student alone. "
+        f"{verdict} (McNemar's test on the same clips, {p}).")
+
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #fc4ec2aa
 def metrics_of(
     reports:dict[str,Report], # From `run_recipe`
     recipe:Recipe, # What was trained
 )->dict:
     "The content of metrics.json"
-    return dict(**{k:dict(r) for k,r in reports.items()}, recipe=asdict(recipe), synthetic=any(r.get("synthetic") for r in reports.values()))
+    return dict(**{k:dict(r) for k,r in reports.items()}, recipe=asdict(recipe), comparison=compare_students(reports),
+        synthetic=any(r.get("synthetic") for r in reports.values()))
+
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #fab39c43
+def note_faults(
+    learn:Learner, # From `train_role`
+    faults:list[str], # Of its report
+):
+    "Write what the scores say into the run record, beside what the losses said"
+    learn.record = {**learn.record, "score_faults":[o for o in faults if o not in loss_faults_of(learn)]}
+    file = Path(learn.run_path)/"config.json"
+    write_json(file, {**read_json(file), "record":learn.record})
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #16853332
 def _same_settings(recipe, dls, folder):
@@ -194,7 +321,7 @@ def over_recipe_seeds(
     "Teacher, student alone and student with teacher for several seeds"
     rows,out = [],Path(out)
     for s in seeds:
-        r,file = Recipe(**{**asdict(recipe), "seed":s}),out/f"seed{s}"/"metrics.json"
+        r,file = settled(replace(recipe, seed=s), dls),out/f"seed{s}"/"metrics.json"
         done = read_json(file) if file.exists() else None
         if not done or done["recipe"]!=_plain(asdict(r)) or done["teacher"]["split"]!=split or not _same_settings(r, dls, out/f"seed{s}"): done = metrics_of(run_recipe(dls, r, out/f"seed{s}", split, True, again), r)
         if not keep_weights:

@@ -41,7 +41,7 @@ def watch_clip(
         idx = np.linspace(0, len(frames)-1, min(n, len(frames))).round().astype(int)
         return np.asarray(frames)[idx], idx/fps
     with open_video(clip.path, resize=size, fps=rate) as v:
-        end = v.times[-1]+1/v.fps if clip.end is None else clip.end
+        end = v.duration if clip.end is None else clip.end
         times = segment_times(clip.start, end, int(np.clip(round((end-clip.start)*min(fps, v.fps)), 1, n)))
         return np.asarray(v.read_at(times)), np.array(times)-clip.start
 

@@ -22,6 +22,7 @@ __all__ = ['branches', 'read_state', 'fuse_branches', 'our_names', 'published_st
 # %% ../../nbs/03_models/04_weights.ipynb #b1ec11cb
 def _open_file(path, trusted):
     "What is in the file, or one sentence why it can't be had"
+    refuse_pointer(path)
     if path.suffix==".safetensors":
         try:
             with safe_open(path, "pt") as f: return {k: f.get_tensor(k) for k in f.keys()}
@@ -179,6 +180,7 @@ def weights_metadata(
     path, # Written by `save_weights`
 )->dict:
     "What the header of a file says, `config` among it"
+    refuse_pointer(path)
     try:
         with safe_open(path, "pt") as f: return {k: json.loads(v) for k,v in (f.metadata() or {}).items()}
     except (OSError, SafetensorError, ValueError) as e:
@@ -190,6 +192,8 @@ def cached_weights(
     which:str="DEFAULT", # Name of the weights, such as `KINETICS400_V1`
 )->Path:
     "Path of torchvision's published weights in PyTorch's cache"
+    if name not in tvm.list_models():
+        raise SoccerKDError.of(which, f"is no set of weights for {name}, for which there are none", "leave weights= out, or give the path of a file")
     known = tvm.get_model_weights(name)
     if which not in known.__members__:
         raise SoccerKDError.of(which, f"is no set of weights for {name}", f"use {' or '.join(known.__members__)}")

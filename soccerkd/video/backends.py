@@ -6,13 +6,14 @@
 from __future__ import annotations
 import os, re, weakref
 from collections import deque
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 import av
 import numpy as np
 from fastcore.basics import patch
 from PIL import Image
 from ..core import *
+from .files import image_suffixes
 from .index import VideoIndex, decoded, open_container, video_index, video_log
 from .looks import ToRGB
 from .sampling import frames_at
@@ -50,7 +51,7 @@ class VideoReader:
 @patch(as_prop=True)
 def duration(self:VideoReader)->float:
     "Seconds from the first frame to the end of the last"
-    return self.times[-1]+1/self.fps
+    return self.times[-1]+(self.index.stays if hasattr(self, "index") else 1/self.fps)
 
 @patch
 def close(self:VideoReader):
@@ -124,8 +125,7 @@ class PyAVReader(VideoReader):
         self._reopen()
     def _reopen(self):
         self._shut()
-        strict = self.index.stored is not None and self.index.codec!="h264" # Where frames are counted, all that were counted must come; of H.264 a failing packet would cost a whole frame, too
-        self._ctx = open_container(self.path, self.threads, strict)
+        self._ctx = open_container(self.path, self.threads)
         self._c,self._s = self._ctx.__enter__()
         self._fresh = True
     def _shut(self):
@@ -134,15 +134,24 @@ class PyAVReader(VideoReader):
 
 # %% ../../nbs/01_video/05_backends.ipynb #62dcf42b
 @patch
-def _packets_from(self:PyAVReader, place):
-    for back in (0, 1, 10) if place else ():
-        self._fresh = False
+def _wound(self:PyAVReader, place, back):
+    "Packets from shortly before a place on; none if FFmpeg refuses to go there"
+    try:
         self._c.seek(int(self.index.stored[place])-round(back/self.index.time_base), stream=self._s)
         packets = self._c.demux(self._s)
         for p in packets:
             at = -1 if p.pts is None else int(self.index.place(p.pts))
-            if at>place or not p.size: break
-            if at==place: yield p; yield from packets; return
+            if at>place or not p.size: return []
+            if at==place: return chain([p], packets)
+    except av.error.FFmpegError as e: video_log.info("%s: %s when winding, read from the front", self.path, e.strerror)
+    return []
+
+@patch
+def _packets_from(self:PyAVReader, place):
+    for back in (0, 1, 10) if place else ():
+        self._fresh = False
+        packets = self._wound(place, back)
+        if packets: yield from packets; return
     if not self._fresh: self._reopen()
     self._fresh = False
     yield from self._c.demux(self._s)
@@ -358,10 +367,8 @@ def backend_fault(
     return fault
 
 # %% ../../nbs/01_video/05_backends.ipynb #d739561c
-_pictures = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-
 def _numbered_files(folder):
-    files = [o for o in Path(folder).iterdir() if o.suffix.lower() in _pictures and not o.name.startswith(".")]
+    files = [o for o in Path(folder).iterdir() if o.suffix.lower() in image_suffixes and not o.name.startswith(".")]
     if not files: raise SoccerKDError.of(folder, "holds no pictures", "give a folder of files such as 00001.jpg")
     last = {o: re.search(r"(\d+)\D*$", o.stem) for o in files}
     if all(last.values()) and len({int(m[1]) for m in last.values()})==len(files):
@@ -385,7 +392,9 @@ class FrameReader(VideoReader):
         super().__init__(path, [o/fps for o in numbers], fps, shown_size(*self._native[::-1], resize), **kw)
     def _picture(self, file):
         try: return Image.open(file)
-        except OSError: raise SoccerKDError.of(file, "is not a picture", "take it out or write it again") from None
+        except OSError:
+            refuse_pointer(file)
+            raise SoccerKDError.of(file, "is not a picture", "take it out or write it again") from None
 
 # %% ../../nbs/01_video/05_backends.ipynb #aa58161e
 @patch

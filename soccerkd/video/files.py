@@ -9,11 +9,15 @@ from pathlib import Path
 from ..core import SoccerKDError
 
 # %% auto #0
-__all__ = ['video_suffixes', 'find_videos', 'local_file']
+__all__ = ['video_suffixes', 'image_suffixes', 'find_videos', 'local_file']
 
 # %% ../../nbs/01_video/01a_files.ipynb #4414656f
-video_suffixes = {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"}
-_picture_suffixes = {".jpg", ".jpeg", ".png"}
+_modern = ".mp4 .m4v .mov .qt .mkv .mk3d .webm .ts .m2ts .mts .m2t .trp .tp .ogv .ogm .mj2 .ismv"
+_older = ".avi .divx .xvid .wmv .asf .flv .f4v .swf .3gp .3g2 .rm .rmvb .amv .nsv .roq .gif .webp .apng"
+_cameras = ".mpg .mpeg .mpe .m1v .m2v .mpv .vob .evo .mod .tod .dv .dif .dav .mxf .gxf .nut .wtv .lrv .insv .360"
+_streams = ".h261 .h263 .h264 .264 .avc .h265 .265 .hevc .h266 .266 .vvc .av1 .obu .ivf .vc1 .mjpg .mjpeg .y4m"
+video_suffixes = set(" ".join((_modern, _older, _cameras, _streams)).split())
+image_suffixes = {".jpg", ".jpeg", ".png", ".bmp", ".webp"} # Of folders of pictures; a single .webp is a video
 
 def find_videos(
     paths, # A file, a folder, or a list of them
@@ -21,12 +25,13 @@ def find_videos(
 )->list[Path]: # Sorted inside each folder
     "Video files, and folders of pictures if `fps` is given"
     paths = [paths] if isinstance(paths, (str, os.PathLike, int)) else list(paths)
+    endings = video_suffixes-image_suffixes if fps else video_suffixes
     res = []
     for p in (Path(str(o) if isinstance(o, int) else o) for o in paths): # A camera's number is refused when it is opened
         if not p.is_dir(): res.append(p); continue
         inside = sorted(o for o in p.rglob("*") if not o.name.startswith("."))
-        res += [o for o in inside if o.suffix.lower() in video_suffixes and o.is_file()]
-        if fps: res += sorted({o.parent for o in inside if o.suffix.lower() in _picture_suffixes})
+        res += [o for o in inside if o.suffix.lower() in endings and o.is_file()]
+        if fps: res += sorted({o.parent for o in inside if o.suffix.lower() in image_suffixes})
     return res
 
 # %% ../../nbs/01_video/01a_files.ipynb #830adea6

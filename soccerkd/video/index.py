@@ -15,6 +15,7 @@ import av
 import numpy as np
 from fastcore.basics import patch
 from ..core import *
+from .clock import *
 from .files import local_file
 from .looks import Look, look_of
 
@@ -30,22 +31,28 @@ def _check_file(path):
     if not path.stat().st_size: raise SoccerKDError.of(path, "is empty (0 bytes)", "copy or download it again")
 
 def _why_unreadable(path, e):
+    refuse_pointer(path)
     with open(path, "rb") as f: head = f.read(12)
     cut = _cut_in(path)
     if head[4:8]==b"ftyp" and cut!="moov": return "its table of frames is missing, as after an interrupted recording or copy"
     return f"is cut off inside its part `{cut}`" if cut else f"is not a video that FFmpeg knows ({e.strerror})"
 
 # %% ../../nbs/01_video/03_index.ipynb #a12ef8cc
-def _cut_mp4(f, size):
+def _boxes(f, size):
+    "Kind and end of each part of an MP4"
     at = 0
     while at+8<=size:
         f.seek(at)
         n,kind = struct.unpack(">I4s", f.read(8))
         if n==1: n = int.from_bytes(f.read(8), "big")
-        if n<8: return "" # 0: up to the end of the file, whatever that is
-        at += n
-        if at>size: return kind.decode("latin1")
-    return "" if at==size else "box"
+        at = at+n if n>=8 else size # 0: up to the end of the file, whatever that is
+        yield kind.decode("latin1"),at
+
+def _cut_mp4(f, size):
+    end = 0
+    for kind,end in _boxes(f, size):
+        if end>size: return kind
+    return "" if end==size else "box"
 
 def _cut_avi(f, size):
     at = 0
@@ -85,22 +92,55 @@ def _cut_matroska(f, size):
     return "Segment" if end else None
 
 # %% ../../nbs/01_video/03_index.ipynb #8614d55d
-def _cut_in(path):
+_mp4_heads = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
+
+@contextmanager
+def _rewound(source):
+    "A file, or a source that can be rewound, as an open file, and its size"
+    with open(source, "rb") if isinstance(source, (str, Path)) else source.anew() as f:
+        size = f.seek(0, 2)
+        f.seek(0)
+        yield f,size
+
+def _cut_in(source):
     "The part of a file that its end cuts in two; empty if none, None if the file does not say how long it is"
-    size = path.stat().st_size
-    with open(path, "rb") as f:
+    with _rewound(source) as (f, size):
         head = f.read(12)
-        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"): return _cut_mp4(f, size)
+        if head[4:8] in _mp4_heads: return _cut_mp4(f, size)
         if head[:4]==b"RIFF" and head[8:12]==b"AVI ": return _cut_avi(f, size)
         if head[:4]==b"\x1aE\xdf\xa3": f.seek(0); return _cut_matroska(f, size)
     return ""
+
+def _whole(source, container, cut):
+    "Do the sizes of its parts say that a file is whole?"
+    if cut!="" or "matroska" in container: return cut==""
+    if "mp4" not in container: return False
+    with _rewound(source) as (f, size): return "moof" not in {kind for kind,_ in _boxes(f, size)} # A fragment may be missing
+
+# %% ../../nbs/01_video/03_index.ipynb #c81f5a0e
+_one_each = {"h264", "hevc", "vp8", "vp9", "av1", "mjpeg", "prores", "ffv1", "mpeg2video", "png"}
+_honest = ("mp4", "matroska", "mpeg") # Parts of the names of containers whose key flags are trusted
+_has_keys = _one_each-{"png"}|{"mpeg1video", "mpeg4", "h263", "flv1", "msmpeg4v3", "wmv1", "wmv2", "wmv3", "vc1", "theora"}
+
+def _trusts_flags(s, container):
+    "Are key frames what the container calls so? Of H.264 each one was looked at, see `_key`"
+    return any(o in container for o in _honest) or s.codec_context.codec.canonical_name=="h264"
+
+def _by_packets(s, container):
+    "Is one packet one frame, under the time that the packet tells?"
+    return container!="avi" and s.codec_context.codec.canonical_name in _one_each and _trusts_flags(s, container)
+
+def _strict(c, s):
+    "A damaged packet fails where one packet is one frame, and gives no frame that the decoder patched up"
+    if _by_packets(s, c.format.name) and s.codec_context.name!="h264": # It marks such a frame
+        s.codec_context.options = {"err_detect": "explode"}
+    return s
 
 # %% ../../nbs/01_video/03_index.ipynb #5b1ffc69
 @contextmanager
 def open_container(
     path, # A video file
     threads:int=1, # Decoding threads of the video stream
-    strict:bool=False, # A packet with an error fails, instead of giving a frame that the decoder patched up
 ):
     "The container of a file and its video stream, closed on the way out"
     path = local_file(path)
@@ -108,10 +148,10 @@ def open_container(
     try: c = av.open(str(path), metadata_errors="replace")
     except av.error.FFmpegError as e:
         raise SoccerKDError.of(path, _why_unreadable(path, e), "copy it again or make it anew") from None
-    with c: yield c, _video_stream(path, c, threads, strict)
+    with c: yield c, _video_stream(path, c, threads)
 
 # %% ../../nbs/01_video/03_index.ipynb #5f44a175
-def _video_stream(path, c, threads, strict):
+def _video_stream(path, c, threads):
     s = c.streams.best("video")
     if (s is None or s.codec_context is None) and _cut_in(path):
         raise SoccerKDError.of(path, f"is cut off inside its part `{_cut_in(path)}`", "copy it again or make it anew")
@@ -121,8 +161,7 @@ def _video_stream(path, c, threads, strict):
     if s.codec_context is None: raise SoccerKDError.of(path, "has a video codec that this FFmpeg cannot decode", "convert it to H.264")
     s.codec_context.thread_count = threads
     s.codec_context.thread_type = "AUTO" if threads!=1 else "SLICE"
-    if strict: s.codec_context.options = {"err_detect": "explode"}
-    return s
+    return _strict(c, s)
 
 # %% ../../nbs/01_video/03_index.ipynb #bb8b1430
 def _units(s, data):
@@ -165,36 +204,57 @@ def _key(s, p):
     return 1
 
 # %% ../../nbs/01_video/03_index.ipynb #21535dbc
+@dataclass
+class _Demuxed:
+    "What the packets of a file say"
+    rows:list # Of each packet: time stamp, may start, hidden, corrupt, fresh start
+    clock:PacketClock
+    end:float = 0. # When the last packet of all streams is over, in seconds of the file's clock
+    turn:int|None = None # The last packet whose time did not follow
+
+def _end_of(p): return 0. if p.pts is None else float((p.pts+(p.duration or 0))*p.time_base)
+
 def _packets(path, c, s):
-    rows,end = [],0.
+    got = _Demuxed([], PacketClock())
     try:
         for p in c.demux():
             if not p.size: continue
-            if p.pts is not None: end = max(end, float((p.pts+(p.duration or 0))*p.time_base))
+            got.end = max(got.end, _end_of(p))
             if p.stream_index!=s.index: continue
+            if not got.clock.follows(p): got.turn = len(got.rows)
             key = _key(s, p) if p.is_keyframe else 0
-            rows.append((p.pts, key>0, p.is_discard, p.is_corrupt, key>1))
-    except av.error.FFmpegError as e: raise _truncated(path, f"reading stops after {len(rows)} frames") from e
-    return rows,end
+            got.rows.append((p.pts, key>0, p.is_discard, p.is_corrupt, key>1))
+    except av.error.FFmpegError as e: raise _truncated(path, f"is cut off: reading stops after {len(got.rows)} frames") from e
+    return got
 
-def _truncated(path, what):
-    return SoccerKDError.of(path, f"is cut off: {what}", "copy it again, or keep the good part with `ffmpeg -i IN -c copy OUT`")
+def _truncated(path, fault):
+    return SoccerKDError.of(path, fault, "copy it again, or keep the good part with `ffmpeg -i IN -c copy OUT`")
 
 # %% ../../nbs/01_video/03_index.ipynb #d7e36521
-def _check_whole(path, c, s, rows, end):
-    "Refuse a file that lacks frames; a sentence if it lacks something else"
-    if not rows: raise SoccerKDError.of(path, "has a video stream without frames", "copy it again or make it anew")
+def _lack(source, c, s, end, n=None, corrupt=False):
+    "What a file lacks by its own account; empty if nothing. `n` is the number of its packets, if it is known"
     if c.format.name=="mpegts": return "" # It says nothing about its length; see below
-    if rows[-1][3]: raise _truncated(path, "its last frame is incomplete")
-    cut = _cut_in(path)
+    if corrupt: return "is cut off: its last frame is incomplete"
+    cut = _cut_in(source)
     there = max(len(s.index_entries) if "mov" in c.format.name else 0, s.frames if cut else 0)
-    if len(rows)<there: raise _truncated(path, f"{len(rows)} of {there} frames are there")
+    if n is not None and n<there: return f"is cut off: {n} of {there} frames are there"
     announced,frame = (c.duration or 0)/av.time_base,1/float(s.average_rate or 25)
-    if announced-end > (1.5*frame if cut else max(.3, .05*announced)):
-        raise _truncated(path, f"{end:.2f} of {announced:.2f} s are there")
-    if cut in ("moov", "moof", "Cluster"): raise _truncated(path, f"it stops inside its part `{cut}`")
-    if all(o[0] is None for o in rows): return "is a bare stream without times, where a missing end would not be seen"
-    return "its end is cut off, but all its frames are there" if cut else ""
+    short = announced-end > (1.5*frame if cut else max(.3, .05*announced))
+    if short and not _whole(source, c.format.name, cut): return f"is cut off: {end:.2f} of {announced:.2f} s are there"
+    return f"is cut off: it stops inside its part `{cut}`" if cut in ("moov", "moof", "Cluster") else ""
+
+def _stump(source, container):
+    return "its end is cut off, but all its frames are there" if container!="mpegts" and _cut_in(source) else ""
+
+def _check_whole(path, c, s, got):
+    "Refuse a file that lacks frames; a sentence if it lacks something else"
+    rows = got.rows
+    if not rows: raise SoccerKDError.of(path, "has a video stream without frames", "copy it again or make it anew")
+    lack = _lack(path, c, s, got.end, len(rows), rows[-1][3])
+    if lack: raise _truncated(path, lack)
+    if c.format.name!="mpegts" and all(o[0] is None for o in rows):
+        return "is a bare stream without times, where a missing end would not be seen"
+    return _stump(path, c.format.name)
 
 # %% ../../nbs/01_video/03_index.ipynb #9848ea3c
 def decoded(
@@ -210,11 +270,10 @@ def decoded(
             if failed is not None: failed.append(p.pts)
 
 # %% ../../nbs/01_video/03_index.ipynb #198e7302
-_one_each = {"h264", "hevc", "vp8", "vp9", "av1", "mjpeg", "prores", "ffv1", "mpeg2video", "png"}
-
-def _shown(rows, head):
-    pts = [o[0] for o in rows]
-    if None in pts or len(set(pts))<len(pts): return None
+def _shown(got, head):
+    "Times of the frames by the packets; None if they don't tell"
+    rows,pts = got.rows,[o[0] for o in got.rows]
+    if got.turn is not None or len(set(pts))<len(pts): return None
     pts,first_key = sorted(o[0] for o in rows if not o[2]),next((o[0] for o in rows if o[1]), pts[0])
     skip = pts.index(head[0]) if head[0] in pts else None
     if skip is None or (skip and pts[skip]>first_key): return None
@@ -240,24 +299,46 @@ class VideoIndex:
     closed:bool # Whether every key frame is a fresh start
     rate:float # Frames per second the header tells; used for a single frame
     checked:dict = field(default_factory=dict) # What other backends were found to do with this file
-    note:str = "" # What a reader of the file should know about its end
+    note:str = "" # What a reader of the file should know about its end, or its clock
+    stays:float = 0. # How long the last frame is shown, in seconds
     look:Look|None = None # How its pictures are meant to be seen
 
 # %% ../../nbs/01_video/03_index.ipynb #6c52a537
 def _decode_all(path):
-    with open_container(path) as (c, s): return [o.pts for o in decoded(c.demux(s))]
+    "Time stamp, key flag and duration of each decoded frame"
+    with open_container(path) as (c, s): return [(o.pts, o.key_frame, o.duration) for o in decoded(c.demux(s))]
 
-def _frame_times(path, s, rows, head, avi):
-    "Display times, whether packets can be trusted for seeking, and the unit of time"
-    pts = _shown(rows, head) if head else None
-    if pts and not avi and s.codec_context.codec.canonical_name in _one_each: return pts,True,s.time_base
+@dataclass
+class _Shown:
+    "When frames are shown"
+    pts:list # In ticks, rising
+    tick:Fraction # In seconds
+    shift:int = 0 # From the file's last clock to `pts`
+    told:float = 0. # How long the last frame stays by the container, in seconds
+    keys:set|None = None # Time stamps at which decoding may start; None: where the container says so
+    seekable:bool = True # Whether packets can be trusted for seeking
+    note:str = ""
+
+def _rate(s): return Fraction(s.average_rate or s.guessed_rate or 25)
+
+def _frame_times(path, c, s, got, head):
+    "When frames are shown, and what that is known from"
+    pts,codec = _shown(got, head) if head else None,s.codec_context.codec.canonical_name
+    told,trusts = float(got.clock.told*s.time_base),_trusts_flags(s, c.format.name)
+    if pts and _by_packets(s, c.format.name): return _Shown(pts, s.time_base, told=told)
     full = _decode_all(path)
-    if not full: raise SoccerKDError.of(path, f"none of its {len(rows)} frames can be decoded", "make it anew")
-    if full==pts: return pts,True,s.time_base
-    rising = None not in full and all(a<b for a,b in zip(full, full[1:]))
+    if not full: raise SoccerKDError.of(path, f"none of its {len(got.rows)} frames can be decoded", "make it anew")
+    stamps = [o[0] for o in full]
+    if stamps!=pts: return _by_frames(path, s, stamps, full[-1][2])
+    keys = None if trusts else {o[0] for o in full if o[1]} if codec in _has_keys else set()
+    return _Shown(pts, s.time_base, told=told, keys=keys)
+
+def _by_frames(path, s, stamps, told):
+    "Times by the clock of the frames"
     video_log.info("%s: packets and frames disagree, read from the front", path)
-    if rising: return full,False,s.time_base
-    return list(range(len(full))),False,1/Fraction(s.average_rate or s.guessed_rate or 25)
+    clock = FrameClock(s.time_base, _rate(s), stamps[:100])
+    pts = [clock(o) for o in stamps]
+    return _Shown(pts, clock.tick, clock.shift, float((told or 0)*s.time_base), seekable=False, note=clock_note(clock))
 
 # %% ../../nbs/01_video/03_index.ipynb #f94c8225
 def _stuffed(packet):
@@ -266,11 +347,10 @@ def _stuffed(packet):
     clocks = 6*(flags>>4&1)+6*(flags>>3&1)+(flags>>2&1)
     return n==0 or (n==1 and not flags) or (n>1+clocks and packet[4+n]==255)
 
-def _ts_end(path, pid):
+def _ts_end(source, pid):
     "Whether the last frame of a stream is whole, and whether the file ends with a whole packet"
-    size = path.stat().st_size
     for chunk in (1<<16, 1<<20, 1<<24):
-        with open(path, "rb") as f:
+        with _rewound(source) as (f, size):
             f.seek(max(size-chunk, 0))
             data = f.read()
         n,i = next(((n, i) for n in (188, 192, 204) for i in range(n) if set(data[i::n])=={0x47}), (188, None))
@@ -280,9 +360,8 @@ def _ts_end(path, pid):
     return bool(mine) and _stuffed(mine[-1]),(len(data)-i+(4 if n==192 else 0))%n==0
 
 # %% ../../nbs/01_video/03_index.ipynb #2faf11f8
-def _ps_end(path):
-    size = path.stat().st_size
-    with open(path, "rb") as f:
+def _ps_end(source):
+    with _rewound(source) as (f, size):
         f.seek(max(size-(1<<20), 0))
         data = f.read()
     at,kind = data.find(b"\0\0\1\xba"),0
@@ -306,34 +385,54 @@ def _before_gap(
     return len(pts)
 
 # %% ../../nbs/01_video/03_index.ipynb #a05a4d56
-def _certain(path, c, s, rows, pts):
-    "The frames of a stream without a length that are certainly right, and a sentence if it was cut off"
-    kind,stored = c.format.name,[o[0] for o in rows if o[0] is not None]
-    if kind not in ("mpegts", "mpeg") and _cut_in(path) is not None: return pts,""
-    whole,aligned = _ts_end(path, s.id) if kind=="mpegts" else (_ps_end(path),)*2 if kind=="mpeg" else (True, True)
+def _no_length(source, container): return container in ("mpegts", "mpeg") or _cut_in(source) is None
+
+def _doubtful(source, c, s, stored, pts, corrupt=False, ordered=False):
+    "How many of the last frames of a stream without a length are in doubt, and whether it was cut off"
+    kind = c.format.name
+    if not _no_length(source, kind): return 0,False
+    whole,aligned = _ts_end(source, s.id) if kind=="mpegts" else (_ps_end(source),)*2 if kind=="mpeg" else (True, True)
     unsure = stored[-1:] if kind=="mpegts" else stored[-4:] # A program stream's frames do not start packets of their own
-    good = pts if whole and not rows[-1][3] else [o for o in pts if o<min(unsure)]
-    if stored!=sorted(stored): good = good[:_before_gap(good)]
-    if not good: raise _truncated(path, "not one frame is whole")
+    good = pts if whole and not corrupt else [o for o in pts if o<min(unsure)]
+    if not ordered: good = good[:_before_gap(good)]
     lost = len(pts)-len(good)
-    note = f"is cut off: {len(good)} frames are whole"+(f", left out behind them: {lost}" if lost else "")
-    return good,"" if aligned and not lost else note
+    return lost,bool(lost or not aligned)
+
+def _certain(path, c, s, got, shown):
+    "The frames of a stream without a length that are certainly right, and a sentence if it was cut off"
+    stored = [o[0]+shown.shift for o in got.rows[got.turn or 0:] if o[0] is not None]
+    if not stored: return shown.pts,""
+    lost,cut = _doubtful(path, c, s, stored, shown.pts, got.rows[-1][3], stored==sorted(stored))
+    good = shown.pts[:len(shown.pts)-lost]
+    if not good: raise _truncated(path, "is cut off: not one frame is whole")
+    return good,cut*(f"is cut off: {len(good)} frames are whole"+(f", left out behind them: {lost}" if lost else ""))
 
 # %% ../../nbs/01_video/03_index.ipynb #cde803de
 def _build_index(path):
     with open_container(path) as (c, s):
-        rows,end = _packets(path, c, s)
-        note = _check_whole(path, c, s, rows, end)
+        got = _packets(path, c, s)
+        note = _check_whole(path, c, s, got)
     with open_container(path) as (c, s):
         frames = list(islice(decoded(c.demux(s)), 4))
-        pts,seekable,tb = _frame_times(path, s, rows, [o.pts for o in frames], c.format.name=="avi")
-        if tb==s.time_base and not note: pts,note = _certain(path, c, s, rows, pts)
+        shown = _frame_times(path, c, s, got, [o.pts for o in frames])
+        pts = shown.pts
+        if shown.tick==s.time_base and not note: pts,note = _certain(path, c, s, got, shown)
+        note = "; ".join(filter(None, [note, shown.note]))
         if note: video_log.warning("%s: %s", path, note)
-        look = look_of(s, frames[0])
-        h,w = look.size
-        return VideoIndex(str(path), c.format.name, s.codec_context.codec.canonical_name, frames[0].format.name, w, h, look.turn, look.mirror,
-            tb, np.array(pts, np.int64), np.array([o[0] for o in rows], np.int64) if seekable else None,
-            np.flatnonzero([o[1] for o in rows]), sum(o[2] for o in rows), _closed(rows), float(s.average_rate or s.guessed_rate or 25), note=note, look=look)
+        told = shown.told if len(pts)==len(shown.pts) else 0.
+        facts = dict(note=note, stays=last_stays(told, _rate(s)), rate=float(_rate(s)))
+        return VideoIndex(str(path), c.format.name, s.codec_context.codec.canonical_name, frames[0].format.name, **_as_shown(look_of(s, frames[0])),
+            **_as_stored(got.rows, shown), pts=np.array(pts, np.int64), **facts)
+
+def _as_shown(look):
+    height,width = look.size
+    return dict(width=width, height=height, turn=look.turn, mirror=look.mirror, look=look)
+
+def _as_stored(rows, shown):
+    "Where packets are, and at which of them decoding may start"
+    keys = [o[1] and (shown.keys is None or o[0] in shown.keys) for o in rows]
+    stored = np.array([o[0] for o in rows], np.int64) if shown.seekable else None
+    return dict(time_base=shown.tick, stored=stored, keys=np.flatnonzero(keys), hidden=sum(o[2] for o in rows), closed=_closed(rows))
 
 def _closed(rows):
     keys = [i for i,o in enumerate(rows) if o[1]]

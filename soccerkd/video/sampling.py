@@ -9,7 +9,7 @@ import numpy as np
 from ..core import *
 
 # %% auto #0
-__all__ = ['segment_times', 'dense_times', 'window_times', 'frames_at']
+__all__ = ['segment_times', 'dense_times', 'n_windows', 'window_times', 'frames_at']
 
 # %% ../../nbs/01_video/00_sampling.ipynb #9664b3c2
 _edge = 1e-5 # Seconds kept between a moment and the end of its clip: at `end` itself the next clip begins
@@ -57,6 +57,17 @@ def dense_times(
     return _inside(first+np.arange(n_frames)/fps, start, end)
 
 # %% ../../nbs/01_video/00_sampling.ipynb #440ccf88
+def n_windows(
+    duration:float, # Length of the file, in seconds
+    window:float, # Length of a window, in seconds
+    hop:float, # From one start to the next, in seconds
+)->int:
+    "How many windows it takes, the last one perhaps reaching beyond the end"
+    inside = max(math.floor((duration-window)/hop+1e-9)+1, 0)
+    seen = (inside-1)*hop+window if inside else 0.
+    begins = inside*hop # Of the next window; with hop > window there are seconds in no window
+    return inside+(duration-max(seen, begins)>_edge)
+
 def window_times(
     duration:float, # Length of the file, in seconds
     window:float, # Length of a window, in seconds
@@ -67,10 +78,7 @@ def window_times(
     if not 0<hop<=window: raise SoccerKDError.of(f"hop={hop} s", f"leaves gaps between windows of {window} s", "give 0 < hop <= window")
     _check_clip(0., duration, 1)
     if duration<=window: return [(0., float(duration))]
-    n = math.floor((duration-window)/hop+1e-9)+1
-    res = [(i*hop, i*hop+window) for i in range(n)]
-    if duration-res[-1][1] > _edge: res.append((duration-window, float(duration)))
-    return res
+    return [(i*hop, i*hop+window) for i in range(n_windows(duration, window, hop))]
 
 # %% ../../nbs/01_video/00_sampling.ipynb #291da9f2
 def frames_at(
