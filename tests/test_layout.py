@@ -33,7 +33,7 @@ def test_floor(path):
     assert not [o for o in rooms if floor[o]>=floor[room(path)]]
 
 # What a notebook user does not name: the inside of the decoders, of the synthetic world and of a fast convolution
-inside = set("video.clock video.index video.backends video.stamp data.pitch data.players data.look data.render models.speed".split())
+inside = set("video.clock video.looks video.index video.backends video.stamp data.pitch data.players data.look data.render models.speed".split())
 
 def test_all():
     "`from soccerkd.all import *` brings every module but those of the inside and the commands"

@@ -12,7 +12,8 @@ from fastcore.basics import patch
 from PIL import Image, ImageDraw, ImageFont
 from ..core import SoccerKDError, atomic_path, track
 from .events import Events, smooth_windows, _clock, _five
-from ..video.index import _turn, decoded, open_container, video_log
+from ..video.index import decoded, open_container, video_log
+from ..video.looks import ToRGB, look_of
 
 # %% auto #0
 __all__ = ['plot_events', 'film_events']
@@ -44,18 +45,10 @@ def _shown(ev, most=8):
     return dict(zip(names, _colours))
 
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #5dbdff87
-def _size(frame, short=None):
-    "Height and width of a frame as it is meant to be seen, even for the encoder, with a short side of so many pixels"
-    k = short/min(frame.width, frame.height) if short else 1
-    h,w = (max(2, round(o*k/2)*2) for o in (frame.height, frame.width))
-    return (w, h) if _turn(frame)[0]%2 else (h, w)
-
-def _rgb(frame, size):
-    "A frame as it is meant to be seen, uint8 [H,W,3]"
-    turn,mirror = _turn(frame)
-    h,w = size[::-1] if turn%2 else size
-    a = frame.reformat(width=w, height=h, format="rgb24", interpolation="BILINEAR").to_ndarray()
-    return np.rot90(a[:,::-1] if mirror else a, -turn)
+def _size(look, short=None):
+    "Height and width of pictures as they are meant to be seen, even for the encoder, with a short side of so many pixels"
+    k = short/min(look.size) if short else 1
+    return tuple(max(2, round(o*k/2)*2) for o in look.size)
 
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #41c9c02d
 def _still(c, s, zero, t, short):
@@ -65,7 +58,9 @@ def _still(c, s, zero, t, short):
     for f in decoded(c.demux(s)):
         if last is not None and f.pts is not None and float((f.pts-zero)*s.time_base)>t+1e-6: break
         last = f
-    return None if last is None else _rgb(last, _size(last, short))
+    if last is None: return None
+    look = look_of(s, last)
+    return ToRGB(look)(last, _size(look, short))
 
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #602b2721
 def _stills(video, times, short=120):
@@ -358,12 +353,13 @@ def _encode(ev, tmp, video, frames, s, short, start, end, crf):
     with open_container(video) as (heard,_), av.open(str(tmp), "w") as o:
         for f,t in frames:
             if not n:
-                size = _size(f, short)
+                look = look_of(s, f)
+                rgb,size = ToRGB(look, threads=0),_size(look, short)
                 panel = _Panel(ev, size[1], max(10, round(min(size)/32)), start, end)
                 st = _encoder(o, s, (size[0]+panel.size[0], size[1]), crf)
                 zero = 0. if f.pts is None else float(f.pts*s.time_base)-t # Of the container's clock
                 sound = _Sound(video, heard, o, zero, start, end)
-            img = np.concatenate([panel.tag(np.array(_rgb(f, size)), t), panel.at(t)])
+            img = np.concatenate([panel.tag(np.array(rgb(f, size)), t), panel.at(t)])
             new = av.VideoFrame.from_ndarray(img, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
             new.pts,new.time_base = round((t-start)*90_000),Fraction(1, 90_000)
             o.mux(st.encode(new)); n += 1
