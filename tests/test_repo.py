@@ -1,5 +1,5 @@
 "What is committed is what the notebooks say: modules exported, notebooks cleaned, README written"
-import re, shlex, shutil, subprocess, sys, sysconfig
+import ast, re, shlex, shutil, subprocess, sys, sysconfig
 from functools import lru_cache
 from pathlib import Path
 import pytest
@@ -79,3 +79,16 @@ def test_commands_run_as_written():
     assert runs("make nothing")=="no such target" and runs(".venv/bin/nothing")=="no such program"
     assert runs(".venv/bin/python -m pytest -k 3f2a91bc")=="no such test" and runs(".venv/bin/nbdev-test nbs/gone.ipynb")=="no such file: nbs/gone.ipynb"
     assert runs(".venv/bin/nbdev-test --path nbs/index.ipynb")=="no such option: --path"
+
+proper = "ConvNeXt CutMix EfficientNet GitHub MixUp MobileNet NumPy PyAV PyTorch RegNet SoccerDB1 SoccerKDNet SoccerNet TensorBoard".split()
+
+def test_names_in_remedies():
+    "A class that a sentence recommends exists"
+    known,said = {*proper},{}
+    for name,text in texts(root/"soccerkd", "*.py").items():
+        for n in ast.walk(ast.parse(text)):
+            known |= {o for k in ("id", "attr", "name") if isinstance(o := getattr(n, k, None), str)}
+            if not (isinstance(n, ast.Call) and getattr(n.func, "attr", "")=="of" and len(n.args)==3): continue
+            words = [o.value for o in ast.walk(n.args[2]) if isinstance(o, ast.Constant) and isinstance(o.value, str)]
+            for w in re.findall(r"(?<![\w/.-])[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]*)+\b", " ".join(words)): said.setdefault(w, name)
+    assert len(said)>5 and {k:v for k,v in said.items() if k not in known}=={}
