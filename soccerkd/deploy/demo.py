@@ -4,7 +4,7 @@
 
 # %% ../../nbs/06_deploy/00_demo.ipynb #d4dca50a
 from __future__ import annotations
-import os, time
+import json, os, time
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import fill
@@ -35,7 +35,7 @@ def demo_recipe(
         r = Recipe("tam_resnet50", "tam_resnet18", teacher_epochs=40, student_epochs=30, lr=1e-3, seed=seed, labelled=.1)
         data = dict(n_frames=8, size=112, bs=16)
     else:
-        r = Recipe("tam_resnet18", "tam_resnet10", teacher_epochs=7, student_epochs=4, lr=1e-3, seed=seed, labelled=.1,
+        r = Recipe("tam_resnet18", "tam_resnet10", teacher_epochs=8, student_epochs=4, lr=1e-3, seed=seed, labelled=.1,
             options=dict(dropout=0.))
         data = dict(n_frames=8, size=48, bs=8, scale=(.85,1.), colour=.3)
     if epochs is not None: r.teacher_epochs,r.student_epochs = max(round(epochs*r.teacher_epochs/r.student_epochs), 1),epochs
@@ -165,7 +165,9 @@ def kept_seeds(
 )->dict: # Empty if there is no such file
     "What was kept, or the error that it is of another recipe"
     kept = read_json(file) if Path(file).exists() else {}
-    odd = [k for k,v in about.items() if kept and kept.get(k)!=v]
+    def same(a, b): # A setting that came later has no value in an older file
+        return all(a[k]==b[k] for k in set(a)&set(b)) if isinstance(a, dict) and isinstance(b, dict) else a==b
+    odd = [k for k,v in about.items() if kept and not same(json.loads(json.dumps(v)), kept.get(k))]
     if odd: raise SoccerKDError.of(file, f"holds results of another demonstration ({', '.join(odd)} differ)", "give another file, or delete it")
     return kept
 

@@ -34,9 +34,11 @@ class TorchClips:
         id:str|None=None, # Checksum of the weights; computed by default
     ):
         import soccerkd.distill.runs # Learner.clip_seconds
+        from soccerkd.models.teachers import class_names
         config = getattr(learn.dls, "config", None)
         if not config: raise SoccerKDError.of("this Learner", "has no loaders of clips", "train with ClipDataLoaders, or load its run folder")
-        self.model,self.device,self.vocab,self.recipe = learn.model,learn.dls.device,list(learn.dls.vocab),clip_recipe(config)
+        self.model,self.device,self.vocab = learn.model,learn.dls.device,class_names(learn) or list(learn.dls.vocab)
+        self.recipe = clip_recipe(config)
         self.temperature,self.precision = float(getattr(learn, "temperature", 1.)),getattr(learn.model, "precision", "fp32")
         self.id,self.length = id or _weights_id(learn.model),learn.clip_seconds()
         self.calibration = getattr(learn, "calibration", None) if self.temperature!=1 else None

@@ -7,11 +7,8 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 import av
-import matplotlib.pyplot as plt
 import numpy as np
 from fastcore.basics import patch
-from matplotlib.patches import ConnectionPatch
-from matplotlib.ticker import MultipleLocator
 from PIL import Image, ImageDraw, ImageFont
 from ..core import SoccerKDError, atomic_path, track
 from .events import Events, smooth_windows, _clock, _five
@@ -98,6 +95,7 @@ def _tick(span, most=8):
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #15b35b8d
 def _draw_rows(ax, ev, rows):
     "Probabilities and events of each class, in a row of its own"
+    from matplotlib.ticker import MultipleLocator # Here, so that a film needs no matplotlib
     edges,line = _steps(ev)
     for y,(name,colour) in enumerate(rows.items()):
         mine = ev[ev["label"]==name]
@@ -119,6 +117,7 @@ def _draw_rows(ax, ev, rows):
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #3dc81a41
 def _draw_stills(fig, ax, ev, picks, images, left, width, top, colours):
     "Pictures in a line above `ax`, each tied to its moment"
+    from matplotlib.patches import ConnectionPatch
     (w,h),slot = fig.get_size_inches(),width/len(picks)
     for i,((_,r),img) in enumerate(zip(picks.iterrows(), images)):
         high = min(.9, .92*slot*img.shape[0]/img.shape[1]); wide = high*img.shape[1]/img.shape[0]
@@ -132,7 +131,6 @@ def _draw_stills(fig, ax, ev, picks, images, left, width, top, colours):
         fig.add_artist(ConnectionPatch((.5, -.03), (r["peak"], y-.8), pic.transAxes, ax.transData, color=colour, lw=.8, alpha=.7))
 
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #b2c1a024
-@plt.rc_context(_look)
 def plot_events(
     events:Events, # What is drawn
     stills:int=6, # At most so many pictures; 0 for none
@@ -142,6 +140,11 @@ def plot_events(
 ): # Axes of the rows
     "The timeline: a row per class, and what was on the screen at the peaks"
     if missing := [o for o in _five if o not in events]: raise SoccerKDError.of("these rows", f"have no column `{missing[0]}`", "plot the events with all their columns")
+    import matplotlib.pyplot as plt
+    with plt.rc_context(_look): return _plotted(plt, events, stills, video, width, ax)
+
+def _plotted(plt, events, stills, video, width, ax):
+    "Rows, and pictures above them"
     rows = _shown(events)
     if ax: _draw_rows(ax, events, rows); return ax
     picks = events.nlargest(stills, "score").sort_values("peak")

@@ -234,7 +234,7 @@ def rewrite_report(
     split = "test" if parts["test"] and all((o/"test.npz").exists() for o in where.values()) else "valid"
     learners = {k:load_run(o, dls=dls) for k,o in where.items()}
     reports = {k:judge(learn, where[k], split) for k,learn in learners.items()}
-    with_faults(reports, {k:loss_faults_of(learn) for k,learn in learners.items()})
     recipe = read_json(f)["recipe"] if (f := run/"metrics.json").exists() else config.get("settings", {})
+    with_faults(reports, {k:loss_faults_of(learn) for k,learn in learners.items()}, recipe.get("labelled", 1.)<1)
     models = {roles.get(k, k):o.model for k,o in learners.items() if k!="student_alone"} # Which costs what the taught one costs
     return write_report(run, reports, dls, recipe, **{"title":f"Report of {run.name}", "models":models, **kwargs}), reports

@@ -142,6 +142,7 @@ def _plain(o):
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #6eb8427c
 def score_faults(
     reports:dict[str,Report], # By role, on the same clips; `frozen` is the control on frozen features
+    few:bool=False, # The students had few labels: the one without a teacher may stay at chance, it is the control
 )->dict[str,list[str]]: # By role; empty lists where nothing is wrong
     "What the scores say against the networks"
     res = {k:[] for k in reports}
@@ -152,7 +153,8 @@ def score_faults(
         res[k].append(f"{right[k]} of {reports[k]['n']} clips right, no better than {name} ({right[other]}){told}")
     first = next(iter(reports.values()))
     right["commonest"] = round(first["majority"]*first["n"])
-    for k in reports: against(k, "commonest", "the commonest class")
+    for k in reports:
+        if not (few and k=="student_alone"): against(k, "commonest", "the commonest class")
     against("student_kd", "student_alone", "its control, the student alone")
     against("teacher", "student_alone", "the student alone", ": it has little to teach")
     for k in roles: against(k, "frozen", "a straight line through frozen features")
@@ -162,9 +164,10 @@ def score_faults(
 def with_faults(
     reports:dict[str,Report], # By role, on the same clips; each gets `faults`
     found:dict[str,list[str]], # What the trainings say, by role
+    few:bool=False, # See `score_faults`
 )->dict[str,Report]: # The same reports
     "Put what went wrong into the reports"
-    scores = score_faults(reports)
+    scores = score_faults(reports, few)
     for k,r in reports.items(): r["faults"] = [*found.get(k, []), *scores[k]]
     return reports
 
@@ -246,7 +249,7 @@ def run_recipe(
     def judged():
         before = look_number(dls, recipe, out, again, note=True)-1 if split=="test" else 0
         reports = {role:judge(learn, out/role, split, before) for role,learn in learners.items()}
-        with_faults(reports, {role:loss_faults_of(learn) for role,learn in learners.items()})
+        with_faults(reports, {role:loss_faults_of(learn) for role,learn in learners.items()}, recipe.labelled<1)
         for role,learn in learners.items(): note_faults(learn, reports[role]["faults"])
         if tell and not quiet and (told := faults_text(reports)): print(told)
         write_json(out/"metrics.json", metrics_of(reports, recipe))

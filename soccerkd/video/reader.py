@@ -26,6 +26,7 @@ _modules = dict(decord="decord", torchcodec="torchcodec.decoders")
 @lru_cache
 def _missing(name):
     try: importlib.import_module(_modules[name])
+    except ModuleNotFoundError as e: return f"{e.name} is not installed"
     except (ImportError, OSError, RuntimeError) as e: return (str(e).strip() or type(e).__name__).splitlines()[0]
     return ""
 
