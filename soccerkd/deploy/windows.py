@@ -88,7 +88,8 @@ class Painter:
     def small(self, part, size):
         "A region in another size"
         part = av.VideoFrame.from_ndarray(np.ascontiguousarray(part), format="rgb24")
-        return self.scale.reformat(part, width=size[1], height=size[0], interpolation="BILINEAR", threads=1).to_ndarray()
+        how = dict(interpolation="BILINEAR", threads=1)
+        return self.scale.reformat(part, width=size[1], height=size[0], **how).to_ndarray()
     def __call__(self,
         frame, # From the decoder
         roi=None, # Region, see `roi_box`

@@ -27,7 +27,7 @@ def find_videos(
     paths = [paths] if isinstance(paths, (str, os.PathLike, int)) else list(paths)
     endings = video_suffixes-image_suffixes if fps else video_suffixes
     res = []
-    for p in (Path(str(o) if isinstance(o, int) else o) for o in paths): # A camera's number is refused when it is opened
+    for p in (Path(str(o) if isinstance(o, int) else o) for o in paths): # Opening refuses a camera's number
         if not p.is_dir(): res.append(p); continue
         inside = sorted(o for o in p.rglob("*") if not o.name.startswith("."))
         res += [o for o in inside if o.suffix.lower() in endings and o.is_file()]
