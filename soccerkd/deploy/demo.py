@@ -31,14 +31,17 @@ def demo_recipe(
     epochs:int|None=None, # Of each student; the teacher gets its share more. The recipe's own by default
 )->tuple[Recipe,dict]: # The recipe, and the settings of the loaders
     "What the demonstration trains"
+    about = dict(lr=1e-3, seed=seed, labelled=.1)
     if full:
-        r = Recipe("tam_resnet50", "tam_resnet18", teacher_epochs=40, student_epochs=30, lr=1e-3, seed=seed, labelled=.1)
+        r = Recipe("tam_resnet50", "tam_resnet18", teacher_epochs=40, student_epochs=30, **about)
         data = dict(n_frames=8, size=112, bs=16)
     else:
-        r = Recipe("tam_resnet18", "tam_resnet10", teacher_epochs=8, student_epochs=4, lr=1e-3, seed=seed, labelled=.1,
-            options=dict(dropout=0.))
+        r = Recipe("tam_resnet18", "tam_resnet10", teacher_epochs=8, student_epochs=4,
+            options=dict(dropout=0.), **about)
         data = dict(n_frames=8, size=48, bs=8, scale=(.85,1.), colour=.3)
-    if epochs is not None: r.teacher_epochs,r.student_epochs = max(round(epochs*r.teacher_epochs/r.student_epochs), 1),epochs
+    if epochs is not None:
+        r.teacher_epochs = max(round(epochs*r.teacher_epochs/r.student_epochs), 1)
+        r.student_epochs = epochs
     return r, dict(**data, seed=seed)
 
 # %% ../../nbs/06_deploy/00_demo.ipynb #8ba9e249
@@ -55,8 +58,8 @@ def demo_loaders(
     return ClipDataLoaders.from_folder(clips, device=device, **data)
 
 # %% ../../nbs/06_deploy/00_demo.ipynb #47549e91
-note = """These are SYNTHETIC clips, drawn by this program. The numbers show that the method and the code work, not how well a network would do on matches.
-Published results on SoccerDB1 can't be compared with them."""
+note = """These are SYNTHETIC clips, drawn by this program. The numbers show that the method and the code work,
+not how well a network would do on matches. Published results on SoccerDB1 can't be compared with them."""
 def demo(
     out="runs/demo", # Folder for clips, networks and report
     per_class:int=170, # Clips of each class: 71 % to train on, 6 % to validate, 23 % to test
@@ -94,7 +97,8 @@ def demo_picture(
     for i,ax in zip(typical, axs):
         x,_ = dl.dataset[i]
         p,q = (clip_scores(reports[k].logits[i:i+1])[0] for k in ("student_kd", "teacher"))
-        title = f"{vocab[kd.labels[i]]}   (student: {vocab[p.argmax()]} {p.max():.0%}, teacher: {vocab[q.argmax()]} {q.max():.0%})"
+        says = f"student: {vocab[p.argmax()]} {p.max():.0%}, teacher: {vocab[q.argmax()]} {q.max():.0%}"
+        title = f"{vocab[kd.labels[i]]}   ({says})"
         show_strip(x[:,slots//2::slots], x.times[slots//2::slots], title, ax)
     fig.tight_layout(h_pad=.4)
     with atomic_path(path) as tmp: fig.savefig(tmp, dpi=110)
@@ -116,7 +120,8 @@ def print_results(
     for k,r in reports.items():
         lo,hi = r["interval"]
         right,interval = f"{int(r.right.sum()):>6} of {r['n']:<3}",f"{lo:.1%} to {hi:.1%}"
-        print(f"{roles.get(k, k):16}{right}{r['clip_accuracy']:>9.1%}   {interval:18}{r['params']:>12,}{r['ms_per_clip']:>9.1f}")
+        costs = f"{r['params']:>12,}{r['ms_per_clip']:>9.1f}"
+        print(f"{roles.get(k, k):16}{right}{r['clip_accuracy']:>9.1%}   {interval:18}{costs}")
     if (told := difference_text(reports)): print("\n"+fill(told, 100))
 
 # %% ../../nbs/06_deploy/00_demo.ipynb #d99aa879
@@ -126,7 +131,8 @@ def demo_scores(
     "What is kept of one run"
     right = {k:int(r.right.sum()) for k,r in reports.items()}
     costs = {k:dict(params=r["params"], ms_per_clip=round(r["ms_per_clip"], 2)) for k,r in reports.items()}
-    return dict(right=right, n=reports["teacher"]["n"], majority=reports["teacher"]["majority"], costs=costs, **compare_students(reports))
+    first = reports["teacher"]
+    return dict(right=right, n=first["n"], majority=first["majority"], costs=costs, **compare_students(reports))
 
 def _processor_seconds():
     "Of this process and of those that it waited for"
@@ -151,11 +157,14 @@ def demo_seeds(
         start,used = time.time(),_processor_seconds()
         dls = demo_loaders(out/f"clips{s}", data, per_class, device=device)
         reports = run_recipe(dls, recipe, out/precision/f"seed{s}", quiet=True)
-        cost = dict(minutes=round((time.time()-start)/60, 2), processor_minutes=round((_processor_seconds()-used)/60, 2))
-        machine = dict(machine_info(), instructions=torch.backends.cpu.get_cpu_capability())
-        row = dict(demo_scores(reports), **cost, machine=machine, clips=dls.table.split.value_counts().to_dict(), setting=setting_text(recipe, dls))
+        minutes = dict(minutes=(time.time()-start)/60, processor_minutes=(_processor_seconds()-used)/60)
+        row = dict(demo_scores(reports), setting=setting_text(recipe, dls),
+            **{k:round(v, 2) for k,v in minutes.items()},
+            machine=dict(machine_info(), instructions=torch.backends.cpu.get_cpu_capability()),
+            clips=dls.table.split.value_counts().to_dict())
         _keep_seed(file, about, precision, s, row)
-        print(f"seed {s}, {precision}: {row['right']} of {row['n']}, p = {row['p_value']:.2g}, {cost['minutes']} minutes")
+        told = f"{row['right']} of {row['n']}, p = {row['p_value']:.2g}, {row['minutes']} minutes"
+        print(f"seed {s}, {precision}: {told}")
     return read_json(file)
 
 # %% ../../nbs/06_deploy/00_demo.ipynb #620c1cac
@@ -168,7 +177,9 @@ def kept_seeds(
     def same(a, b): # A setting that came later has no value in an older file
         return all(a[k]==b[k] for k in set(a)&set(b)) if isinstance(a, dict) and isinstance(b, dict) else a==b
     odd = [k for k,v in about.items() if kept and not same(json.loads(json.dumps(v)), kept.get(k))]
-    if odd: raise SoccerKDError.of(file, f"holds results of another demonstration ({', '.join(odd)} differ)", "give another file, or delete it")
+    if odd:
+        fault = f"holds results of another demonstration ({', '.join(odd)} differ)"
+        raise SoccerKDError.of(file, fault, "give another file, or delete it")
     return kept
 
 def _keep_seed(file, about, precision, seed, row):

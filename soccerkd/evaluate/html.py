@@ -158,16 +158,17 @@ _formats = dict(clip_accuracy="{:.1%}", macro_f1="{:.3f}", nll="{:.3f}", ece="{:
     gmacs="{:.2f}", mb="{:.1f}", ms="{:.1f}", ms_q1="{:.1f}", ms_q3="{:.1f}", clips_per_s="{:.1f}", speedup="{:.2f}")
 
 _chance = "One run is one throw of the dice: a small difference here may turn round with another seed."
-_scores = ("The interval is Wilson's, 95 %. nll is the negative log likelihood in nats, ece the expected calibration error with ten bins; "
-    "calibrated: at the temperature that was fitted on the validation clips.")
+_scores = ("The interval is Wilson's, 95 %. nll is the negative log likelihood in nats, "
+    "ece the expected calibration error with ten bins; calibrated: at the temperature that was fitted on the validation clips.")
 def _results_section(reports, setting=""):
     "Which labels there were, table and picture of the scores, and what their difference says"
     first,named = next(iter(reports.values())),{roles.get(k, k):r for k,r in reports.items()}
-    intervals = plot_intervals({k:wilson(int(r.right.sum()), r["n"]) for k,r in named.items()}, baseline=first["majority"])
-    column = f"The last column is McNemar's test against the student alone on the same clips. {_chance}" if len(reports)>1 else ""
+    shares = {k:wilson(int(r.right.sum()), r["n"]) for k,r in named.items()}
+    intervals = plot_intervals(shares, baseline=first["majority"])
+    column = f"The last column is McNemar's test against the student alone on the same clips. {_chance}"
     def told(*texts): return "".join(f"<p>{html.escape(o, quote=False)}</p>" for o in texts if o)
     table,picture = table_html(results_table(reports), _formats),fig_to_html(intervals, "accuracy with intervals")
-    return _faults_html(reports)+told(setting)+table+told(difference_text(reports))+picture+told(column, _scores)
+    return _faults_html(reports)+told(setting)+table+told(difference_text(reports))+picture+told(column if len(reports)>1 else "", _scores)
 
 def _faults_html(reports):
     "What went wrong, before any number"

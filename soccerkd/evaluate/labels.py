@@ -20,7 +20,8 @@ def some_labels(
     seed:int=0, # Which
 )->tuple[list[int],list[int]]: # Indices of the clips with and without a label, in order
     "Choose clips at random, the same share of each class"
-    if not 0<share<=1: raise SoccerKDError.of(f"clips={share}", "is no share of the labels", "give a number above 0 and up to 1")
+    if not 0<share<=1:
+        raise SoccerKDError.of(f"clips={share}", "is no share of the labels", "give a number above 0 and up to 1")
     rng,kept = rng_for("labels", seed),[]
     for k in sorted(set(labels)):
         mine = rng.permutation([i for i,o in enumerate(labels) if o==k])
@@ -38,7 +39,8 @@ def with_clips(self:ClipDataLoaders,
     dl = self.train.new(part, bs=max(1, min(self.train.bs, len(items))))
     dl.rng,dl.balance = self.train.rng,None if self.train.balance is None else [self.train.balance[i] for i in items]
     if self.train.seeds is not None: dl.seeds = self.train.seeds[items]
-    clips = dict(train=[ds.items[i] for i in dict.fromkeys(items)], valid=list(self.valid_ds.items), test=list(self.test_clips))
+    train = [ds.items[i] for i in dict.fromkeys(items)]
+    clips = dict(train=train, valid=list(self.valid_ds.items), test=list(self.test_clips))
     res.loaders,res.table = [dl, *self.loaders[1:]],split_table(**clips)
     return res
 
@@ -76,4 +78,5 @@ class KeepOrder(Callback):
     def state_dict(self)->dict:
         version,numbers,gauss = self.loader.rng.getstate()
         return dict(version=version, numbers=list(numbers), gauss=gauss)
-    def load_state_dict(self, state): self.loader.rng.setstate((state["version"], tuple(state["numbers"]), state["gauss"]))
+    def load_state_dict(self, state):
+        self.loader.rng.setstate((state["version"], tuple(state["numbers"]), state["gauss"]))

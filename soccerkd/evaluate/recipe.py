@@ -67,14 +67,16 @@ def new_learner(
 )->Learner:
     "An untrained network of a recipe; both students start from the same weights and see the same batches"
     if role not in roles: raise SoccerKDError.of(f"role={role!r}", "is not known", f"use one of {', '.join(roles)}")
-    dls,more = few_labels(dls, recipe.labelled, recipe.seed) if role!="teacher" and recipe.labelled!=1 else (dls, None)
+    few = role!="teacher" and recipe.labelled!=1
+    dls,more = few_labels(dls, recipe.labelled, recipe.seed) if few else (dls, None)
     seed_everything(seed_for(role.split("_")[0], recipe.seed))
     dls.reseed(recipe.seed)
     own = dict(precision=recipe.precision, **recipe.options)
     if role=="teacher": learn = teacher_learner(dls, recipe.teacher, weights=recipe.teacher_weights, **own)
     else:
         kd = dict(teacher=teacher, unlabelled=more) if role=="student_kd" else {}
-        learn = distill_learner(dls, recipe.student, weights=recipe.student_weights, alpha=recipe.alpha, temperature=recipe.temperature, **kd, **own)
+        learn = distill_learner(dls, recipe.student, weights=recipe.student_weights, alpha=recipe.alpha,
+            temperature=recipe.temperature, **kd, **own)
         if kd and more is not None: learn.add_cb(KeepOrder(more))
     if recipe.steady: calm_classifier(learn.model)
     return learn
