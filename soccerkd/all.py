@@ -46,6 +46,7 @@ from soccerkd.evaluate.figures import *
 from soccerkd.evaluate.calibration import *
 from soccerkd.evaluate.report import *
 from soccerkd.evaluate.views import *
+from soccerkd.evaluate.labels import *
 from soccerkd.evaluate.recipe import *
 from soccerkd.evaluate.html import *
 from soccerkd.evaluate.attribution import *

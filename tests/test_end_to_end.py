@@ -54,10 +54,14 @@ def test_demo_for_programs(small_demo, tmp_path, soccerkd):
     assert "SYNTHETIC" in (small_demo/"stderr").read_text() and m["synthetic"] is True and m["student_kd"]["n"]==5 and list(m["student_kd"]["recall"])==["dribble", "kick", "none", "run", "walk"]
     report = demo/"report.html"
     before = report.read_text()
+    few = "The students had labels for 5 of 10 training clips (50%), the teacher for all"
+    said = " ".join((small_demo/"stderr").read_text().split())
+    assert few in said and few in before and "McNemar's test on the same clips" in said and "McNemar's test on the same clips" in before
+    assert m["recipe"]["labelled"]==.1 and m["comparison"]["only_kd"]-m["comparison"]["only_alone"]==round(5*(m["student_kd"]["clip_accuracy"]-m["student_alone"]["clip_accuracy"]))
     report.unlink()
     again = json.loads(soccerkd("report", demo, "--json", "--device", "cpu").stdout)
     assert again["report"]==str(report) and again["student_kd"]["nll"]==m["student_kd"]["nll"] and again["teacher"]["test_looks"]==1
-    assert "SYNTHETIC" in before and all(o in report.read_text() for o in ("Report of demo", "SYNTHETIC", "hardest clips"))
+    assert "SYNTHETIC" in before and all(o in report.read_text() for o in ("Report of demo", "SYNTHETIC", "hardest clips", few))
 
 def test_distill_as_published(few_clips, soccerkd, tmp_path):
     "The authors' procedure from a folder to the published numbers"
@@ -68,7 +72,7 @@ def test_distill_as_published(few_clips, soccerkd, tmp_path):
     assert m["recipe"]["alpha"]==.95 and m["clips"]==dict(train=12, test=4) and 0<=m["student"]["clip_majority"]<=1
 
 @pytest.mark.slow
-@pytest.mark.parametrize("when", ["teacher/checkpoint.pt", "teacher/config.json", "student_alone/checkpoint.pt"])
+@pytest.mark.parametrize("when", ["teacher/checkpoint.pt", "teacher/config.json", "student_alone/checkpoint.pt", "student_kd/checkpoint.pt"])
 def test_killed_demo_goes_on(tmp_path, soccerkd, programs, when):
     "Killed while it trains, the demonstration keeps what is finished and ends with the same weights as one that was left alone"
     args = ["demo", "--per-class", 8, "--epochs", 2, "--device", "cpu", "--out"]

@@ -1,5 +1,6 @@
 "What is committed is what the notebooks say: modules exported, notebooks cleaned, README written"
 import ast, re, shlex, shutil, subprocess, sys, sysconfig
+from functools import lru_cache
 from pathlib import Path
 import pytest
 from conftest import root
@@ -54,21 +55,30 @@ def commands(md):
     lines = [o.split("#")[0].strip() for b in blocks for o in b.splitlines()]
     return [o for o in lines if o.startswith(("make ", ".venv/"))]
 
+@lru_cache
+def options(program):
+    "What a program of ours or of nbdev's says that it takes"
+    told = subprocess.run([Path(sysconfig.get_path("scripts"))/program, "--help"], capture_output=True, text=True).stdout
+    return set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", told))
+
 def runs(line):
     "What is wrong with a command of ours, or None"
     what,*args = shlex.split(line)
     if what=="make": return None if re.search(rf"^{args[0]}:", (root/"Makefile").read_text(), re.M) else "no such target"
     if not (Path(sysconfig.get_path("scripts"))/Path(what).name).exists(): return "no such program"
+    if what.endswith("python"): what,args = args[1],args[2:]
+    elif wrong := {o for o in args if o[0]=="-"}-options(Path(what).name): return f"no such option: {', '.join(wrong)}"
     at = {k:v for k,v in zip(args, args[1:])}
     if (k := at.get("-k")) and not ((root/"nbs"/f"{k}.ipynb").exists() or any(f'"id": "{k}"' in o for o in texts(root/"nbs", "*.ipynb").values())): return "no such test"
-    if (p := at.get("--path")) and not (root/p).exists(): return "no such file"
+    if missing := [o for o in args if o.startswith(("nbs/", "docs/", "tests/")) and not (root/o).exists()]: return f"no such file: {', '.join(missing)}"
 
 def test_commands_run_as_written():
     "What CONTRIBUTING and README tell a reader to type is there: targets, programs, pages and cells"
     found = [o for f in ("CONTRIBUTING.md", "README.md") for o in commands((root/f).read_text(encoding="utf-8"))]
     assert len(found)>8 and not [(o, why) for o in found if (why := runs(o))]
     assert runs("make nothing")=="no such target" and runs(".venv/bin/nothing")=="no such program"
-    assert runs(".venv/bin/python -m pytest -k 3f2a91bc")=="no such test" and runs(".venv/bin/nbdev-test --path gone.ipynb")=="no such file"
+    assert runs(".venv/bin/python -m pytest -k 3f2a91bc")=="no such test" and runs(".venv/bin/nbdev-test nbs/gone.ipynb")=="no such file: nbs/gone.ipynb"
+    assert runs(".venv/bin/nbdev-test --path nbs/index.ipynb")=="no such option: --path"
 
 proper = "ConvNeXt CutMix EfficientNet GitHub MixUp MobileNet NumPy PyAV PyTorch RegNet SoccerDB1 SoccerKDNet SoccerNet TensorBoard".split()
 

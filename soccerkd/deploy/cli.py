@@ -76,7 +76,7 @@ def split(
 @command
 def demo(
     out:str="runs/demo", # Folder for clips, networks and report
-    per_class:int=150, # Clips of each class
+    per_class:int=170, # Clips of each class
     seed:int=0, # For clips, weights and batches
     full:bool=False, # TAM-ResNet-50 at 112 pixels: wants a GPU
     epochs:int=None, # Passes of each student; the teacher gets its share more

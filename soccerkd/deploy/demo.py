@@ -4,40 +4,66 @@
 
 # %% ../../nbs/06_deploy/00_demo.ipynb #d4dca50a
 from __future__ import annotations
-import time
+import json, os, time
+from dataclasses import asdict
 from pathlib import Path
+from textwrap import fill
 import matplotlib.pyplot as plt
-from ..core import atomic_path, pick_device, pick_precision
+import torch
+from ..core import SoccerKDError, atomic_path, machine_info, pick_device, pick_precision, read_json, write_json
 from ..data.clips import ClipDataLoaders
 from ..data.transforms import show_strip
 from ..data.world import make_clips
+from ..distill.bank import locked
 from ..distill.runs import load_run
 from ..evaluate.html import pick_examples, write_report
 from ..evaluate.metrics import clip_scores
-from ..evaluate.recipe import Recipe, roles, run_recipe
+from ..evaluate.recipe import Recipe, compare_students, difference_text, roles, run_recipe, setting_text
 
 # %% auto #0
-__all__ = ['note', 'demo_recipe', 'demo', 'demo_picture', 'print_results']
+__all__ = ['demo_splits', 'note', 'demo_recipe', 'demo_loaders', 'demo', 'demo_picture', 'print_results', 'demo_scores',
+           'demo_seeds', 'kept_seeds']
 
 # %% ../../nbs/06_deploy/00_demo.ipynb #c4c36837
 def demo_recipe(
     full:bool=False, # The large version
-    seed:int=0, # For clips, weights and batches
+    seed:int=0, # For clips, weights, batches and which clips have labels
     epochs:int|None=None, # Of each student; the teacher gets its share more. The recipe's own by default
 )->tuple[Recipe,dict]: # The recipe, and the settings of the loaders
     "What the demonstration trains"
-    if full: r,data = Recipe("tam_resnet50", "tam_resnet18", teacher_epochs=40, student_epochs=30, lr=1e-3, seed=seed),dict(n_frames=8, size=112, bs=16)
-    else: r,data = Recipe("tam_resnet34", "tam_resnet18", teacher_epochs=11, student_epochs=6, lr=1e-3, seed=seed, options=dict(dropout=0.)),dict(n_frames=8, size=48, bs=8, scale=(.85,1.), colour=.3)
-    if epochs is not None: r.teacher_epochs,r.student_epochs = max(round(epochs*r.teacher_epochs/r.student_epochs), 1),epochs
+    about = dict(lr=1e-3, seed=seed, labelled=.1)
+    if full:
+        r = Recipe("tam_resnet50", "tam_resnet18", teacher_epochs=40, student_epochs=30, **about)
+        data = dict(n_frames=8, size=112, bs=16)
+    else:
+        r = Recipe("tam_resnet18", "tam_resnet10", teacher_epochs=8, student_epochs=4,
+            options=dict(dropout=0.), **about)
+        data = dict(n_frames=8, size=48, bs=8, scale=(.85,1.), colour=.3)
+    if epochs is not None:
+        r.teacher_epochs = max(round(epochs*r.teacher_epochs/r.student_epochs), 1)
+        r.student_epochs = epochs
     return r, dict(**data, seed=seed)
 
 # %% ../../nbs/06_deploy/00_demo.ipynb #8ba9e249
-note = """These are SYNTHETIC clips, drawn by this program. The numbers show that the method and the code work, not how well a network would do on matches.
-Published results on SoccerDB1 can't be compared with them."""
+demo_splits = (.706,.059,.235) # Of train, val and test: enough test clips to tell two students apart
+def demo_loaders(
+    folder, # For the clips, which are drawn where they are missing
+    data:dict, # Settings of the loaders, from `demo_recipe`
+    per_class:int=170, # Clips of each class
+    none:bool=False, # A fifth class of clips without an action, see `make_nothing`
+    device=None, # See `pick_device`
+)->ClipDataLoaders:
+    "The clips of the demonstration"
+    clips = make_clips(folder, per_class=per_class, seed=data["seed"], splits=demo_splits, none=none)
+    return ClipDataLoaders.from_folder(clips, device=device, **data)
+
+# %% ../../nbs/06_deploy/00_demo.ipynb #47549e91
+note = """These are SYNTHETIC clips, drawn by this program. The numbers show that the method and the code work,
+not how well a network would do on matches. Published results on SoccerDB1 can't be compared with them."""
 def demo(
     out="runs/demo", # Folder for clips, networks and report
-    per_class:int=150, # Clips of each class: 80 % to train on, 7 % to validate, 13 % to test
-    seed:int=0, # For clips, weights and batches
+    per_class:int=170, # Clips of each class: 71 % to train on, 6 % to validate, 23 % to test
+    seed:int=0, # For clips, weights, batches and which clips have labels
     full:bool=False, # TAM-ResNet-50 at 112 pixels: wants a GPU
     epochs:int|None=None, # Of each student; the teacher gets its share more
     device=None, # See `pick_device`
@@ -48,13 +74,12 @@ def demo(
     start,out,(recipe,data) = time.time(),Path(out),demo_recipe(full, seed, epochs)
     device = pick_device(device)
     print(f"soccerkd demo on {device}, {pick_precision('auto', device)}; everything goes to {out}")
-    clips = make_clips(out/"clips", per_class=per_class, seed=seed, none=none)
-    dls = ClipDataLoaders.from_folder(clips, device=device, **data)
+    dls = demo_loaders(out/"clips", data, per_class, none, device)
     reports = run_recipe(dls, recipe, out, again=again)
     models = {k:load_run(out/k, device=device).model for k in ("teacher", "student_kd")}
     path = write_report(out, reports, dls, recipe, note=note, models={roles[k]:m for k,m in models.items()})
     demo_picture(reports, dls, out/"clips.jpg")
-    print_results(reports)
+    print_results(reports, setting_text(recipe, dls))
     print(f"\n{path}\n{(time.time()-start)/60:.1f} minutes")
     return path
 
@@ -72,7 +97,8 @@ def demo_picture(
     for i,ax in zip(typical, axs):
         x,_ = dl.dataset[i]
         p,q = (clip_scores(reports[k].logits[i:i+1])[0] for k in ("student_kd", "teacher"))
-        title = f"{vocab[kd.labels[i]]}   (student: {vocab[p.argmax()]} {p.max():.0%}, teacher: {vocab[q.argmax()]} {q.max():.0%})"
+        says = f"student: {vocab[p.argmax()]} {p.max():.0%}, teacher: {vocab[q.argmax()]} {q.max():.0%}"
+        title = f"{vocab[kd.labels[i]]}   ({says})"
         show_strip(x[:,slots//2::slots], x.times[slots//2::slots], title, ax)
     fig.tight_layout(h_pad=.4)
     with atomic_path(path) as tmp: fig.savefig(tmp, dpi=110)
@@ -82,12 +108,82 @@ def demo_picture(
 # %% ../../nbs/06_deploy/00_demo.ipynb #2fabdab9
 def print_results(
     reports:dict, # From `run_recipe`
+    setting:str="", # From `setting_text`
 ):
     "The table of results for a terminal"
-    if any(r.get("synthetic") for r in reports.values()): print("\nResults on SYNTHETIC clips: not to be compared with results on matches")
+    synthetic = any(r.get("synthetic") for r in reports.values())
+    if synthetic: print("\nResults on SYNTHETIC clips: not to be compared with results on matches")
+    if setting: print(fill(setting, 100))
     print(f"\n{'':16}{'right':>12}{'accuracy':>10}   {'95 % interval':18}{'parameters':>12}{'ms/clip':>9}")
     first = next(iter(reports.values()))
     print(f"{'commonest class':16}{'':>12}{first['majority']:>10.1%}")
     for k,r in reports.items():
         lo,hi = r["interval"]
-        print(f"{roles.get(k, k):16}{int(r.right.sum()):>6} of {r['n']:<3}{r['clip_accuracy']:>9.1%}   {f'{lo:.1%} to {hi:.1%}':18}{r['params']:>12,}{r['ms_per_clip']:>9.1f}")
+        right,interval = f"{int(r.right.sum()):>6} of {r['n']:<3}",f"{lo:.1%} to {hi:.1%}"
+        costs = f"{r['params']:>12,}{r['ms_per_clip']:>9.1f}"
+        print(f"{roles.get(k, k):16}{right}{r['clip_accuracy']:>9.1%}   {interval:18}{costs}")
+    if (told := difference_text(reports)): print("\n"+fill(told, 100))
+
+# %% ../../nbs/06_deploy/00_demo.ipynb #d99aa879
+def demo_scores(
+    reports:dict, # From `run_recipe`
+)->dict: # Plain values
+    "What is kept of one run"
+    right = {k:int(r.right.sum()) for k,r in reports.items()}
+    costs = {k:dict(params=r["params"], ms_per_clip=round(r["ms_per_clip"], 2)) for k,r in reports.items()}
+    first = reports["teacher"]
+    return dict(right=right, n=first["n"], majority=first["majority"], costs=costs, **compare_students(reports))
+
+def _processor_seconds():
+    "Of this process and of those that it waited for"
+    return sum(os.times()[:4])
+
+# %% ../../nbs/06_deploy/00_demo.ipynb #780cd2f3
+def demo_seeds(
+    file, # JSON file, begun or added to
+    out="runs/seeds", # Folder for clips and networks
+    seeds=range(10), # As `seed` of `demo`
+    per_class:int=170, # Clips of each class
+    epochs:int|None=None, # See `demo_recipe`
+    device=None, # See `pick_device`
+)->dict: # Content of the file: `recipe`, and for `bf16` and `fp32` the scores by seed
+    "Run the demonstration with several seeds; those that the file has in this arithmetic are skipped"
+    file,out,precision = Path(file),Path(out),pick_precision("auto", device)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for s in seeds:
+        recipe,data = demo_recipe(seed=s, epochs=epochs)
+        about = dict(recipe={**asdict(recipe), "seed":None}, data={**data, "seed":None}, per_class=per_class)
+        if str(s) in kept_seeds(file, about).get(precision, {}): continue
+        start,used = time.time(),_processor_seconds()
+        dls = demo_loaders(out/f"clips{s}", data, per_class, device=device)
+        reports = run_recipe(dls, recipe, out/precision/f"seed{s}", quiet=True)
+        minutes = dict(minutes=(time.time()-start)/60, processor_minutes=(_processor_seconds()-used)/60)
+        row = dict(demo_scores(reports), setting=setting_text(recipe, dls),
+            **{k:round(v, 2) for k,v in minutes.items()},
+            machine=dict(machine_info(), instructions=torch.backends.cpu.get_cpu_capability()),
+            clips=dls.table.split.value_counts().to_dict())
+        _keep_seed(file, about, precision, s, row)
+        told = f"{row['right']} of {row['n']}, p = {row['p_value']:.2g}, {row['minutes']} minutes"
+        print(f"seed {s}, {precision}: {told}")
+    return read_json(file)
+
+# %% ../../nbs/06_deploy/00_demo.ipynb #620c1cac
+def kept_seeds(
+    file, # JSON file of `demo_seeds`
+    about:dict, # Recipe, settings of the loaders, clips of each class
+)->dict: # Empty if there is no such file
+    "What was kept, or the error that it is of another recipe"
+    kept = read_json(file) if Path(file).exists() else {}
+    def same(a, b): # A setting that came later has no value in an older file
+        return all(a[k]==b[k] for k in set(a)&set(b)) if isinstance(a, dict) and isinstance(b, dict) else a==b
+    odd = [k for k,v in about.items() if kept and not same(json.loads(json.dumps(v)), kept.get(k))]
+    if odd:
+        fault = f"holds results of another demonstration ({', '.join(odd)} differ)"
+        raise SoccerKDError.of(file, fault, "give another file, or delete it")
+    return kept
+
+def _keep_seed(file, about, precision, seed, row):
+    "Add one run to the file, which others may be writing to"
+    with locked(Path(file).parent):
+        kept = kept_seeds(file, about) or dict(about)
+        write_json(file, {**kept, precision:{**kept.get(precision, {}), str(seed):row}})

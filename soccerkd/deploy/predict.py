@@ -16,7 +16,7 @@ from .events import *
 from .stream import *
 from .windows import *
 from ..data.tables import cell_text, read_table, with_numbers
-from ..video.files import find_videos
+from ..video.files import find_videos, local_file
 
 # %% auto #0
 __all__ = ['TorchClips', 'clip_length', 'load_predictor', 'video_id', 'WindowLog', 'box_views', 'network_notes', 'Predictions',
@@ -465,7 +465,7 @@ def predict_video(
     **kwargs,
 )->Events: # Of several videos `Predictions`: events by path, and what could not be read in `.bad`
     "What happens when in a video"
-    several = isinstance(video, (list, tuple)) or (not hasattr(video, "read") and Path(video).is_dir())
+    several = isinstance(video, (list, tuple)) or (not hasattr(video, "read") and local_file(video).is_dir())
     out = out and Path(out)
     if several and out and out.suffix.lower() in (".json", ".csv"): raise SoccerKDError.of(out, "is one file for several videos", "give a folder as `out`")
     if not several and out and out.suffix.lower() not in (".json", ".csv"): raise SoccerKDError.of(out, "has no known ending", "give a .json or a .csv file as `out`")

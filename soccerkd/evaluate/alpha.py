@@ -4,7 +4,6 @@
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #562ad017
 from __future__ import annotations
-from copy import copy
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,16 +13,16 @@ import pandas as pd
 import torch
 from torch import nn
 from fastai.callback.core import Callback, CancelValidException
-from fastai.data.core import Datasets
 from fastcore.all import delegates, patch
 from ..core import SoccerKDError, rng_for, seed_everything, seed_for
 from ..data.clips import *
 from ..data.decode import *
-from ..data.splits import split_hash, split_table
+from ..data.splits import split_hash
 from ..distill.bank import *
 from ..distill.learner import *
 from .figures import *
 from .figures import _blues, _ink, _rc, _tone
+from .labels import *
 from .metrics import *
 from .report import answers, report_of
 from .study import *
@@ -31,37 +30,8 @@ from ..models.speed import keep_memory
 from ..models.teachers import network_of
 
 # %% auto #0
-__all__ = ['some_labels', 'Heard', 'DistillTrial', 'distill_study', 'distill_grid', 'alpha_study', 'label_study', 'paired_table',
-           'plot_alpha', 'plot_map', 'plot_paired', 'plot_labels']
-
-# %% ../../nbs/05_evaluate/08a_alpha.ipynb #04f1911d
-def some_labels(
-    labels, # Label of each clip
-    share:float, # Of the clips that keep theirs, 0 to 1; at least one of each class
-    seed:int=0, # Which
-)->tuple[list[int],list[int]]: # Indices of the clips with and without a label, in order
-    "Choose clips at random, the same share of each class"
-    if not 0<share<=1: raise SoccerKDError.of(f"clips={share}", "is no share of the labels", "give a number above 0 and up to 1")
-    rng,kept = rng_for("labels", seed),[]
-    for k in sorted(set(labels)):
-        mine = rng.permutation([i for i,o in enumerate(labels) if o==k])
-        kept += mine[:max(1, round(share*len(mine)))].tolist()
-    return sorted(kept),sorted(set(range(len(labels)))-set(kept))
-
-# %% ../../nbs/05_evaluate/08a_alpha.ipynb #63387415
-@patch
-def with_clips(self:ClipDataLoaders,
-    items:list[int], # Which of the training clips
-)->ClipDataLoaders: # The validation clips and the held back ones stay
-    "Loaders of some of the training clips"
-    ds,res = self.train_ds,copy(self)
-    part = Datasets(tls=[t._new([t.items[i] for i in items], split_idx=0) for t in ds.tls], n_inp=ds.n_inp)
-    dl = self.train.new(part, bs=max(1, min(self.train.bs, len(items))))
-    dl.rng,dl.balance = self.train.rng,None if self.train.balance is None else [self.train.balance[i] for i in items]
-    if self.train.seeds is not None: dl.seeds = self.train.seeds[items]
-    clips = dict(train=[ds.items[i] for i in items], valid=list(self.valid_ds.items), test=list(self.test_clips))
-    res.loaders,res.table = [dl, *self.loaders[1:]],split_table(**clips)
-    return res
+__all__ = ['Heard', 'DistillTrial', 'distill_study', 'distill_grid', 'alpha_study', 'label_study', 'paired_table', 'plot_alpha',
+           'plot_map', 'plot_paired', 'plot_labels']
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #07cd0f97
 class Heard(nn.Module):

@@ -157,17 +157,23 @@ def _config_section(recipe, dls):
 _formats = dict(clip_accuracy="{:.1%}", macro_f1="{:.3f}", nll="{:.3f}", ece="{:.1%}", nll_calibrated="{:.3f}", ece_calibrated="{:.1%}", params="{:,}", ms_per_clip="{:.1f}", p_mcnemar="{:.3f}", low="{:.1%}", high="{:.1%}",
     gmacs="{:.2f}", mb="{:.1f}", ms="{:.1f}", ms_q1="{:.1f}", ms_q3="{:.1f}", clips_per_s="{:.1f}", speedup="{:.2f}")
 
-def _results_section(reports):
-    "Table and picture of the scores, with their intervals"
+_chance = "One run is one throw of the dice: a small difference here may turn round with another seed."
+_scores = ("The interval is Wilson's, 95 %. nll is the negative log likelihood in nats, "
+    "ece the expected calibration error with ten bins; calibrated: at the temperature that was fitted on the validation clips.")
+def _results_section(reports, setting=""):
+    "Which labels there were, table and picture of the scores, and what their difference says"
     first,named = next(iter(reports.values())),{roles.get(k, k):r for k,r in reports.items()}
-    intervals = plot_intervals({k:wilson(int(r.right.sum()), r["n"]) for k,r in named.items()}, baseline=first["majority"])
-    told = "<p>The last column is McNemar's test against the student alone on the same clips. One run is one throw of the dice: a small difference here may turn round with another seed.</p>" if len(reports)>1 else ""
-    return _faults_html(reports)+table_html(results_table(reports), _formats)+fig_to_html(intervals, "accuracy with intervals")+told+"<p>The interval is Wilson's, 95 %. nll is the negative log likelihood in nats, ece the expected calibration error with ten bins; calibrated: at the temperature that was fitted on the validation clips.</p>"
+    shares = {k:wilson(int(r.right.sum()), r["n"]) for k,r in named.items()}
+    intervals = plot_intervals(shares, baseline=first["majority"])
+    column = f"The last column is McNemar's test against the student alone on the same clips. {_chance}"
+    def told(*texts): return "".join(f"<p>{html.escape(o, quote=False)}</p>" for o in texts if o)
+    table,picture = table_html(results_table(reports), _formats),fig_to_html(intervals, "accuracy with intervals")
+    return _faults_html(reports)+told(setting)+table+told(difference_text(reports))+picture+told(column if len(reports)>1 else "", _scores)
 
 def _faults_html(reports):
     "What went wrong, before any number"
     told = [html.escape(o) for o in faults_text(reports).splitlines()]
-    return '<p class="note">What went wrong:<br>'+"<br>".join(told)+"</p>" if told else ""
+    return '<p class="note">What to look at:<br>'+"<br>".join(told)+"</p>" if told else ""
 
 def _confusions(reports):
     "The tables of who is taken for whom, side by side"
@@ -197,8 +203,10 @@ def write_report(
     items,dl = dl and dl.dataset.items,dl or (dls.heldout() if split=="test" else dls.valid)
     if note is None: note = _synthetic if is_synthetic(dl.dataset.items) else ""
     typical,wrong = pick_examples(reports)
+    few = (recipe if isinstance(recipe, dict) else asdict(recipe)).get("labelled", 1.)!=1
+    setting = setting_text(recipe, dls) if few and len(reports)>1 and items is None else ""
     def clips(idx): return "".join(clip_html(i, reports, dl.dataset, dls.config["slots"]) for i in idx)
-    sections = {"":f'<p class="note">{html.escape(note)}</p>' if note else "", "Results":_results_section(reports), "Clips, and what the networks say":clips(typical),
+    sections = {"":f'<p class="note">{html.escape(note)}</p>' if note else "", "Results":_results_section(reports, setting), "Clips, and what the networks say":clips(typical),
         ("The taught student's hardest clips" if "student_kd" in reports else "The hardest clips"):clips(wrong) or "<p>They are among the clips above.</p>",
         "Which classes are mixed up":_confusions(reports), "Training":_curves(Path(run or out)), "Data":_data_section(dls, split, items),
         "Cost":_cost_section(reports, models, plain(dl.one_batch()[0])[:1], cost_bs), "How it was made":_config_section(recipe, dls)}
@@ -227,7 +235,7 @@ def rewrite_report(
     split = "test" if parts["test"] and all((o/"test.npz").exists() for o in where.values()) else "valid"
     learners = {k:load_run(o, dls=dls) for k,o in where.items()}
     reports = {k:judge(learn, where[k], split) for k,learn in learners.items()}
-    with_faults(reports, {k:loss_faults_of(learn) for k,learn in learners.items()})
     recipe = read_json(f)["recipe"] if (f := run/"metrics.json").exists() else config.get("settings", {})
+    with_faults(reports, {k:loss_faults_of(learn) for k,learn in learners.items()}, recipe.get("labelled", 1.)<1)
     models = {roles.get(k, k):o.model for k,o in learners.items() if k!="student_alone"} # Which costs what the taught one costs
     return write_report(run, reports, dls, recipe, **{"title":f"Report of {run.name}", "models":models, **kwargs}), reports

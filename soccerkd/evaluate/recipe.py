@@ -18,13 +18,15 @@ from ..distill.learner import *
 from ..distill.machines import *
 from ..distill.runs import *
 from ..distill.steady import *
-from .metrics import majority_baseline
+from .labels import *
+from .metrics import mcnemar
 from .report import *
 from ..models.speed import keep_memory
 
 # %% auto #0
 __all__ = ['roles', 'Recipe', 'settled', 'new_learner', 'settings_of', 'train_role', 'score_faults', 'with_faults', 'faults_text',
-           'judge', 'loss_faults_of', 'look_number', 'run_recipe', 'metrics_of', 'note_faults', 'over_recipe_seeds']
+           'judge', 'loss_faults_of', 'look_number', 'run_recipe', 'setting_text', 'compare_students',
+           'difference_text', 'metrics_of', 'note_faults', 'over_recipe_seeds']
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #6880ede5
 @dataclass
@@ -42,6 +44,7 @@ class Recipe:
     teacher_weights:str|None = None # File of weights to start from
     student_weights:str|None = None # File of weights to start from
     options:dict = field(default_factory=dict) # Of all three networks, for `create_model`, such as `dropout`
+    labelled:float = 1. # Share of the training clips whose labels the students get; the teacher gets all
     steady:bool = True # Train by the rule of `fit_steady`; False is fastai's plain one-cycle schedule
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #cc862c64
@@ -64,13 +67,17 @@ def new_learner(
 )->Learner:
     "An untrained network of a recipe; both students start from the same weights and see the same batches"
     if role not in roles: raise SoccerKDError.of(f"role={role!r}", "is not known", f"use one of {', '.join(roles)}")
+    few = role!="teacher" and recipe.labelled!=1
+    dls,more = few_labels(dls, recipe.labelled, recipe.seed) if few else (dls, None)
     seed_everything(seed_for(role.split("_")[0], recipe.seed))
     dls.reseed(recipe.seed)
     own = dict(precision=recipe.precision, **recipe.options)
     if role=="teacher": learn = teacher_learner(dls, recipe.teacher, weights=recipe.teacher_weights, **own)
     else:
-        kd = dict(teacher=teacher if role=="student_kd" else None, alpha=recipe.alpha, temperature=recipe.temperature)
-        learn = distill_learner(dls, recipe.student, weights=recipe.student_weights, **kd, **own)
+        kd = dict(teacher=teacher, unlabelled=more) if role=="student_kd" else {}
+        learn = distill_learner(dls, recipe.student, weights=recipe.student_weights, alpha=recipe.alpha,
+            temperature=recipe.temperature, **kd, **own)
+        if kd and more is not None: learn.add_cb(KeepOrder(more))
     if recipe.steady: calm_classifier(learn.model)
     return learn
 
@@ -84,7 +91,7 @@ def settings_of(
     r = asdict(settled(recipe, dls))
     keys = {"seed", "lr", "precision", "options", "steady"}
     if role!="student_alone": keys |= {"teacher", "teacher_epochs", "teacher_weights"}
-    if role!="teacher": keys |= {"student", "student_epochs", "student_weights"}
+    if role!="teacher": keys |= {"student", "student_epochs", "student_weights", "labelled"}
     if role=="student_kd": keys |= {"alpha", "temperature"}
     many = {"processes":n} if (n := process_number()[1])>1 else {} # Each has its batch
     return dict(**{k:r[k] for k in sorted(keys)}, **many, role=role, data=dls.config, split=split_hash(dls.table), content=dls.content)
@@ -137,6 +144,7 @@ def _plain(o):
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #6eb8427c
 def score_faults(
     reports:dict[str,Report], # By role, on the same clips; `frozen` is the control on frozen features
+    few:bool=False, # The students had few labels: the one without a teacher may stay at chance, it is the control
 )->dict[str,list[str]]: # By role; empty lists where nothing is wrong
     "What the scores say against the networks"
     res = {k:[] for k in reports}
@@ -147,7 +155,8 @@ def score_faults(
         res[k].append(f"{right[k]} of {reports[k]['n']} clips right, no better than {name} ({right[other]}){told}")
     first = next(iter(reports.values()))
     right["commonest"] = round(first["majority"]*first["n"])
-    for k in reports: against(k, "commonest", "the commonest class")
+    for k in reports:
+        if not (few and k=="student_alone"): against(k, "commonest", "the commonest class")
     against("student_kd", "student_alone", "its control, the student alone")
     against("teacher", "student_alone", "the student alone", ": it has little to teach")
     for k in roles: against(k, "frozen", "a straight line through frozen features")
@@ -157,9 +166,10 @@ def score_faults(
 def with_faults(
     reports:dict[str,Report], # By role, on the same clips; each gets `faults`
     found:dict[str,list[str]], # What the trainings say, by role
+    few:bool=False, # See `score_faults`
 )->dict[str,Report]: # The same reports
     "Put what went wrong into the reports"
-    scores = score_faults(reports)
+    scores = score_faults(reports, few)
     for k,r in reports.items(): r["faults"] = [*found.get(k, []), *scores[k]]
     return reports
 
@@ -168,7 +178,7 @@ def faults_text(
 )->str: # A line each; empty if nothing is wrong
     "What went wrong, to print under a table"
     names = {**roles, "frozen":"frozen features"}
-    return "\n".join(f"{names.get(k, k)} went wrong: {o}" for k,r in reports.items() for o in r.get("faults", []))
+    return "\n".join(f"{names.get(k, k)}: {o}" for k,r in reports.items() for o in r.get("faults", []))
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #bdc350ed
 def judge(
@@ -241,7 +251,7 @@ def run_recipe(
     def judged():
         before = look_number(dls, recipe, out, again, note=True)-1 if split=="test" else 0
         reports = {role:judge(learn, out/role, split, before) for role,learn in learners.items()}
-        with_faults(reports, {role:loss_faults_of(learn) for role,learn in learners.items()})
+        with_faults(reports, {role:loss_faults_of(learn) for role,learn in learners.items()}, recipe.labelled<1)
         for role,learn in learners.items(): note_faults(learn, reports[role]["faults"])
         if tell and not quiet and (told := faults_text(reports)): print(told)
         write_json(out/"metrics.json", metrics_of(reports, recipe))
@@ -249,12 +259,44 @@ def run_recipe(
     return on_first(judged)
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #57f8a85b
+def setting_text(
+    recipe:Recipe|dict, # What was trained
+    dls, # `ClipDataLoaders` with all its clips
+)->str:
+    "Which labels the networks had, for a table of results"
+    r,n = recipe if isinstance(recipe, dict) else asdict(recipe),len(dls.train_ds)
+    share = r.get("labelled", 1.)
+    if share==1: return f"All networks had the labels of all {n} training clips."
+    have,rest = some_labels([o.label for o in dls.train_ds.items], share, r.get("seed", 0))
+    return (f"The students had labels for {len(have)} of {n} training clips ({len(have)/n:.0%}), the teacher for all. "
+        f"To student + KD the teacher spoke about the other {len(rest)} too. Both students took equally many steps.")
+
+def compare_students(
+    reports:dict[str,Report], # By role, on the same clips
+)->dict: # `only_kd`, `only_alone`, `p_value`, `method`; empty if one of them is missing
+    "McNemar's test of student + KD against the student alone"
+    if not {"student_alone", "student_kd"}<=set(reports): return {}
+    m = mcnemar(reports["student_kd"].right, reports["student_alone"].right)
+    return dict(only_kd=m.only_a, only_alone=m.only_b, p_value=m.p_value, method=m.method)
+
+def difference_text(
+    reports:dict[str,Report], # By role, on the same clips
+)->str: # Empty if there are not both students
+    "Whether the difference between the students is beyond chance"
+    if not (m := compare_students(reports)): return ""
+    p = "p < 0.001" if m["p_value"]<.001 else f"p = {m['p_value']:.3f}"
+    verdict = "This difference is beyond chance" if m["p_value"]<.05 else "This difference may be chance"
+    return (f"On {m['only_kd']} clips only student + KD was right, on {m['only_alone']} only the student alone. "
+        f"{verdict} (McNemar's test on the same clips, {p}).")
+
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #fc4ec2aa
 def metrics_of(
     reports:dict[str,Report], # From `run_recipe`
     recipe:Recipe, # What was trained
 )->dict:
     "The content of metrics.json"
-    return dict(**{k:dict(r) for k,r in reports.items()}, recipe=asdict(recipe), synthetic=any(r.get("synthetic") for r in reports.values()))
+    return dict(**{k:dict(r) for k,r in reports.items()}, recipe=asdict(recipe), comparison=compare_students(reports),
+        synthetic=any(r.get("synthetic") for r in reports.values()))
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #fab39c43
 def note_faults(

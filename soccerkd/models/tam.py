@@ -194,8 +194,10 @@ def add_tam(
         head_name=name)
 
 # %% ../../nbs/03_models/01_tam.ipynb #dcaa681e
+def _resnet10(**kw): return tvm.ResNet(resnet.BasicBlock, [1,1,1,1], **kw) # torchvision has none that small
+
 def tam_resnet(
-    depth:int, # 18, 34, 50 or 101
+    depth:int, # 10, 18, 34, 50 or 101
     n_classes:int, # Logits
     n_frames:int=8, # Frames a clip should have; without temporal pooling any number works
     temporal_pool:bool|str=False, # `max` or `avg`: halve time after each of the first three stages
@@ -205,10 +207,12 @@ def tam_resnet(
     **kw, # Options of `TAM`
 )->TamNet: # `[B,3,T,H,W]` to `[B,K]`
     "A ResNet with TAM in every residual block"
-    if depth not in (18, 34, 50, 101): raise SoccerKDError.of(f"depth={depth}", "is not a TAM-ResNet", "use 18, 34, 50 or 101")
+    if depth not in (10, 18, 34, 50, 101):
+        raise SoccerKDError.of(f"depth={depth}", "is not a TAM-ResNet", "use 10, 18, 34, 50 or 101")
     config = dict(name=f"tam_resnet{depth}", n_classes=n_classes, n_frames=n_frames, temporal_pool=temporal_pool, dropout=dropout,
         precision=precision, zero_init_last=zero_init_last, **kw)
-    net = getattr(tvm, f"resnet{depth}")(num_classes=n_classes, zero_init_residual=zero_init_last)
+    made = _resnet10 if depth==10 else getattr(tvm, f"resnet{depth}")
+    net = made(num_classes=n_classes, zero_init_residual=zero_init_last)
     if temporal_pool:
         for o in (net.layer1, net.layer2, net.layer3): o.append(TemporalPool(temporal_pool))
     return add_tam(net, n_frames=n_frames, dropout=dropout, precision=precision, config=config, **kw)

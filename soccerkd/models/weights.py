@@ -226,6 +226,8 @@ def cached_weights(
     which:str="DEFAULT", # Name of the weights, such as `KINETICS400_V1`
 )->Path:
     "Path of torchvision's published weights in PyTorch's cache"
+    if name not in tvm.list_models():
+        raise SoccerKDError.of(which, f"is no set of weights for {name}, for which there are none", "leave weights= out, or give the path of a file")
     known = tvm.get_model_weights(name)
     if which not in known.__members__:
         raise SoccerKDError.of(which, f"is no set of weights for {name}", f"use {' or '.join(known.__members__)}")

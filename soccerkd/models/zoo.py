@@ -26,7 +26,7 @@ def _builder(
 )->ClipNet:
     "The network that `name` stands for, with random weights"
     base = name.removeprefix("tam_")
-    if m := re.fullmatch(r"tam_resnet(18|34|50|101)", name): return tam_resnet(int(m[1]), n_classes, **kw)
+    if m := re.fullmatch(r"tam_resnet(10|18|34|50|101)", name): return tam_resnet(int(m[1]), n_classes, **kw)
     if m := re.fullmatch(r"jointnet(\d+)", name): return jointnet(int(m[1]), n_classes, **kw)
     if name in video_names(): return video_net(name, n_classes, **kw)
     if name.startswith("timm/"): return timm_net(name.removeprefix("timm/"), n_classes, **kw)
