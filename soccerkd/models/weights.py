@@ -22,6 +22,7 @@ __all__ = ['branches', 'read_state', 'branch_names', 'fuse_branches', 'our_names
 # %% ../../nbs/03_models/04_weights.ipynb #b1ec11cb
 def _open_file(path, trusted):
     "What is in the file, or one sentence why it can't be had"
+    refuse_pointer(path)
     if path.suffix==".safetensors":
         try:
             with safe_open(path, "pt") as f: return {k: f.get_tensor(k) for k in f.keys()}
@@ -205,6 +206,7 @@ def weights_metadata(
     path, # Written by `save_weights`
 )->dict:
     "What the header of a file says, `config` among it"
+    refuse_pointer(path)
     try:
         with safe_open(path, "pt") as f: return {k: json.loads(v) for k,v in (f.metadata() or {}).items()}
     except (OSError, SafetensorError, ValueError) as e:
