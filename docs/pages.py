@@ -89,7 +89,7 @@ class Book:
         with working_directory(root): BookProcs()(nb)
         fm,mod = getattr(nb, "frontmatter_", {}),module(nb)
         title,lead = self.leads[nm] = fm.get("title", fn.stem),fm.get("description", "")
-        self.told = title # The last sentence that stands above a figure says what it shows
+        self.title,self.told = title,"" # What stands above a figure says what it shows
         name = fn.relative_to(root).as_posix()
         where = f"Notebook <a href=\"{self.file(nm, name)}\"{' download'*(not online())}><code>{name}</code></a>"+(f", module <a href=\"{source(nm, mod)}\"><code>{mod}</code></a>" if mod else "")
         head = mk_cell(f"# {title}\n\n{{.lead}}\n{lead}\n\n{{.where}}\n{where}", "markdown")
@@ -103,7 +103,7 @@ class Book:
         dirs,body = c.directives_,re.sub(r"^#\|.*\n?", "", c.source, flags=re.M).strip()
         if c.cell_type=="raw" or "hide" in dirs: return []
         if c.cell_type=="markdown":
-            self.told = first_sentence(body) or self.told
+            self.told = beginning(body) or self.told
             return [mk_cell(body, "markdown")]
         if hasattr(c, "sym"): c,docs,body = mk_cell(""),[c],""
         heads,tables = [self.heading(nm, mod, o.sym) for o in docs],[table(o.sym, len(docs)>1) for o in docs]
@@ -111,7 +111,7 @@ class Book:
         if body and only_imports(body): return [mk_cell(folded("Imports", f"```python\n{body}\n```"), "markdown")]
         tags = ["exported"]*("export" in dirs)+["remove-input"]*("echo" in dirs)
         c.source,c.metadata = body,{"tags": tags}
-        if pictures(c): c.metadata["mystnb"] = {"image": {"alt": self.told}}
+        if pictures(c): c.metadata["mystnb"] = {"image": {"alt": f"{self.title}: {self.told}"}}
         if w := figure_width(c): c.metadata["mystnb"]["image"]["width"] = f"{w}px"
         return [mk_cell(o, "markdown") for o in heads]+([c] if body else [])+[mk_cell(o, "markdown") for o in tables if o]
 
@@ -201,11 +201,10 @@ def copied(file, to):
     to.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(file, to)
 
-def first_sentence(md, most=160):
-    "What a reader who does not see a figure is told of it: the first sentence above it, without marks"
+def beginning(md, most=160):
+    "What a reader who does not see a figure is told of it: how the text above it begins, without marks"
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(md.split()))
     text = re.sub(r"^#+ *|[`*$\\]", "", text)
-    text = re.split(r"(?<=[.!?:;]) ", text)[0].rstrip(":;")
     return text if len(text)<=most else text[:most].rsplit(" ", 1)[0]+" ..."
 
 def source(page, mod): return f"{'../'*page.count('/')}source/{mod}.html"

@@ -246,7 +246,8 @@ def real_file(path):
     agree(path, singles, frame, frame)
     if path.name=="three_segments.ts": assert abs(s.until-18)<.1 and len(s.notes)==1 and "begins anew 2 times" in s.notes[0]
     elif path.name in ("audio_longer.mkv", "late_clock.mkv"): assert len(s)<=2
-    if path.name not in ("three_segments.ts", "match_a.mp4", "decord_corrupted.mp4"): assert s.notes==[], (path.name, s.notes)
+    lacking = [o for o in s.notes if "HDR" not in o] # What colours a film has says nothing against its frames
+    if path.name not in ("three_segments.ts", "match_a.mp4", "decord_corrupted.mp4"): assert lacking==[], (path.name, lacking)
 
 
 def test_real_files():

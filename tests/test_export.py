@@ -49,6 +49,27 @@ def test_zoo(case, tmp_path):
     assert want.std(0).max()>1e-6, "answers that are all alike prove nothing"
     for n in (1, 3): np.testing.assert_allclose(net.logits(frames[:n]), want[:n], atol=1e-4*max(1, np.abs(want).max()))
 
+def test_learner_from_a_pickle(tmp_path):
+    "What `learn.export()` writes holds no teacher and no clip, and serves for a video and for ONNX as the Learner did"
+    import torch
+    from fastai.learner import load_learner
+    from soccerkd.all import ClipDataLoaders, Clip, distill_learner, export_onnx, predict_video, teacher_learner
+    def clips(n, part): return [Clip(torch.randint(0, 255, (8, 64, 64, 3), dtype=torch.uint8), label="ab"[i%2], group=f"{part}{i}") for i in range(n)]
+    dls = ClipDataLoaders.from_clips(clips(40, "train"), clips(4, "valid"), n_frames=2, size=32, bs=4, num_workers=0, device="cpu")
+    teacher = teacher_learner(dls, "tam_resnet34", precision="fp32")
+    learn = distill_learner(dls, "resnet18", teacher=teacher, alpha=lambda progress: .5, precision="fp32")
+    with learn.no_bar(), learn.no_logging(): learn.fit(1)
+    learn.path = tmp_path
+    learn.export()
+    weights = sum(o.numel()*o.element_size() for o in learn.model.state_dict().values())
+    assert weights<(tmp_path/"export.pkl").stat().st_size<weights+1e6
+    with pytest.warns(UserWarning, match="insecure"): loaded = load_learner(tmp_path/"export.pkl")
+    film = stamped_video(tmp_path/"film.mp4", n=75)
+    one,two = (predict_video(film, o, length=1., threshold=0.) for o in (learn, loaded))
+    assert len(one) and one.equals(two) and one.windows.equals(two.windows)
+    assert export_onnx(loaded, tmp_path/"student.onnx").difference<1e-4
+    assert predict_video(film, tmp_path/"student.onnx", length=1., threshold=0.).label.tolist()==one.label.tolist()
+
 program = """
 import sys, json, importlib.util
 import numpy as np

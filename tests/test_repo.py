@@ -1,5 +1,6 @@
 "What is committed is what the notebooks say: modules exported, notebooks cleaned, README written"
-import re, shlex, shutil, subprocess, sys, sysconfig
+import ast, re, shlex, shutil, subprocess, sys, sysconfig
+from functools import lru_cache
 from pathlib import Path
 import pytest
 from conftest import root
@@ -54,18 +55,40 @@ def commands(md):
     lines = [o.split("#")[0].strip() for b in blocks for o in b.splitlines()]
     return [o for o in lines if o.startswith(("make ", ".venv/"))]
 
+@lru_cache
+def options(program):
+    "What a program of ours or of nbdev's says that it takes"
+    told = subprocess.run([Path(sysconfig.get_path("scripts"))/program, "--help"], capture_output=True, text=True).stdout
+    return set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", told))
+
 def runs(line):
     "What is wrong with a command of ours, or None"
     what,*args = shlex.split(line)
     if what=="make": return None if re.search(rf"^{args[0]}:", (root/"Makefile").read_text(), re.M) else "no such target"
     if not (Path(sysconfig.get_path("scripts"))/Path(what).name).exists(): return "no such program"
+    if what.endswith("python"): what,args = args[1],args[2:]
+    elif wrong := {o for o in args if o[0]=="-"}-options(Path(what).name): return f"no such option: {', '.join(wrong)}"
     at = {k:v for k,v in zip(args, args[1:])}
     if (k := at.get("-k")) and not ((root/"nbs"/f"{k}.ipynb").exists() or any(f'"id": "{k}"' in o for o in texts(root/"nbs", "*.ipynb").values())): return "no such test"
-    if (p := at.get("--path")) and not (root/p).exists(): return "no such file"
+    if missing := [o for o in args if o.startswith(("nbs/", "docs/", "tests/")) and not (root/o).exists()]: return f"no such file: {', '.join(missing)}"
 
 def test_commands_run_as_written():
     "What CONTRIBUTING and README tell a reader to type is there: targets, programs, pages and cells"
     found = [o for f in ("CONTRIBUTING.md", "README.md") for o in commands((root/f).read_text(encoding="utf-8"))]
     assert len(found)>8 and not [(o, why) for o in found if (why := runs(o))]
     assert runs("make nothing")=="no such target" and runs(".venv/bin/nothing")=="no such program"
-    assert runs(".venv/bin/python -m pytest -k 3f2a91bc")=="no such test" and runs(".venv/bin/nbdev-test --path gone.ipynb")=="no such file"
+    assert runs(".venv/bin/python -m pytest -k 3f2a91bc")=="no such test" and runs(".venv/bin/nbdev-test nbs/gone.ipynb")=="no such file: nbs/gone.ipynb"
+    assert runs(".venv/bin/nbdev-test --path nbs/index.ipynb")=="no such option: --path"
+
+proper = "ConvNeXt CutMix EfficientNet GitHub MixUp MobileNet NumPy PyAV PyTorch RegNet SoccerDB1 SoccerKDNet SoccerNet TensorBoard".split()
+
+def test_names_in_remedies():
+    "A class that a sentence recommends exists"
+    known,said = {*proper},{}
+    for name,text in texts(root/"soccerkd", "*.py").items():
+        for n in ast.walk(ast.parse(text)):
+            known |= {o for k in ("id", "attr", "name") if isinstance(o := getattr(n, k, None), str)}
+            if not (isinstance(n, ast.Call) and getattr(n.func, "attr", "")=="of" and len(n.args)==3): continue
+            words = [o.value for o in ast.walk(n.args[2]) if isinstance(o, ast.Constant) and isinstance(o.value, str)]
+            for w in re.findall(r"(?<![\w/.-])[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]*)+\b", " ".join(words)): said.setdefault(w, name)
+    assert len(said)>5 and {k:v for k,v in said.items() if k not in known}=={}

@@ -87,13 +87,14 @@ def test_outputs_are_fit_to_read(pages, writer):
     bodies = {o.name:s for o,s in pages.items() if o.parent.name!="source"}
     assert not [k for k,s in bodies.items() if "\u2588\u2588" in s or re.search(r"/tmp/tmp\w{8}", s)]
     alts = [re.search(r' alt="([^"]*)"', t) for s in bodies.values() for t in re.findall(r"<img\b[^>]*>", s)]
-    assert len(alts)>50 and all(m and len(m[1])>10 and "_images/" not in m[1] for m in alts)
+    assert len(alts)>50 and all(m and len(m[1])>20 and "_images/" not in m[1] for m in alts)
     bar = dict(output_type="stream", name="stdout", text="\u2588\r |----| 0%\r |\u2588\u2588| 100%\r      ")
     assert writer.tidy(dict(bar)) is None
     assert writer.tidy(dict(bar, text=bar["text"]+"\nkept 3\n"))["text"]=="kept 3\n"
     data = dict(output_type="execute_result", data={"text/plain": "Path('/tmp/tmpab12_xyz/a.mp4')", "image/png": "/tmp/tmpab12_xyz"}, metadata={})
     assert writer.tidy(data)["data"]=={"text/plain": "Path('/tmp/.../a.mp4')", "image/png": "/tmp/tmpab12_xyz"}
-    assert writer.first_sentence("What `f` gives, see [there](a.ipynb): more. And more.")=="What f gives, see there"
+    assert writer.beginning("What `f` gives, see [there](a.ipynb): more.")=="What f gives, see there: more."
+    assert writer.beginning("word "*50).endswith("word ...") and len(writer.beginning("word "*50))<=164
 
 def test_no_link_is_left_as_markdown(pages):
     raw = re.compile(r"\]\([^)\s<]*\.(ipynb|md|html)")

@@ -521,7 +521,13 @@ def test_dl(self:ClipDataLoaders,
     **kwargs,
 )->ClipDL:
     "A loader of other clips, with the transforms of validation"
-    return super(ClipDataLoaders, self).test_dl([o if isinstance(o, Clip) else Clip(o) for o in test_items], **kwargs)
+    clips = [o if isinstance(o, Clip) else Clip(o) for o in test_items]
+    if odd := [c for c in clips if c.label not in self.vocab] if kwargs.get("with_labels") else []:
+        said = f"is of the class {odd[0].label}, known are {', '.join(map(str, self.vocab))}"
+        if odd[0].label is None: said = "has no label"
+        said = f"{said} ({len(odd)} of {len(clips)} clips)"
+        raise SoccerKDError.of(odd[0].id, said, "leave them out, or name their classes alike")
+    return super(ClipDataLoaders, self).test_dl(clips, **kwargs)
 
 # %% ../../nbs/02_data/06_clips.ipynb #6431ebef
 @patch

@@ -291,6 +291,7 @@ def evaluate(
     again:bool=False, # Allow a further look at clips that were held back when it was trained
     report:str=None, # Folder for a report.html about these clips
     calibrate:str=None, # Folder or table with the validation clips: fit the temperature on them first, and keep it in the run
+    labels:str=None, # Class names to keep, separated by commas; all by default, which the run must know
 ):
     "Scores of a trained network on labelled clips"
     from soccerkd.deploy.compare import find_clips
@@ -298,8 +299,8 @@ def evaluate(
     from soccerkd.evaluate.calibration import calibration_note
     from soccerkd.evaluate.report import evaluate as score
     learn = load_run(run, device=device)
-    if calibrate: _calibrate(learn, find_clips(calibrate))
-    dl = learn.dls.test_dl(find_clips(path), with_labels=True, num_workers=0)
+    if calibrate: _calibrate(learn, find_clips(calibrate, names(labels)))
+    dl = learn.dls.test_dl(find_clips(path, names(labels)), with_labels=True, num_workers=0)
     r = score(learn, dl, again=again)
     note = calibration_note(r["nll"], r.get("nll_calibrated", 0.), "on these clips")
     if note: print(f"{run}: {note}", file=sys.stderr)

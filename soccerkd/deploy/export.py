@@ -28,7 +28,7 @@ from ..evaluate.efficiency import interleaved_ms, model_size
 from ..evaluate.metrics import mcnemar
 from ..evaluate.report import Report, report_of
 from ..models.clipnet import ClipNet
-from ..models.teachers import require
+from ..models.teachers import class_names, require
 
 # %% auto #0
 __all__ = ['int8_ops', 'FromBytes', 'for_export', 'weights_sha256', 'export_facts', 'onnx_model', 'save_onnx', 'check_clips',
@@ -79,7 +79,7 @@ def export_facts(
     stats = dict(mean=(-m.shift/m.scale).flatten().tolist(), std=(1/m.scale).flatten().tolist()) if isinstance(m, ClipNet) else dict(mean=None, std=None)
     usual = dict(margin=1.125, fit="crop", slots=3)
     recipe,secs = {k:{**usual, **cfg}[k] for k in recipe_keys},learn.clip_seconds()
-    return dict(soccerkd=__version__, vocab=list(map(str, learn.dls.vocab)), recipe=recipe, **stats,
+    return dict(soccerkd=__version__, vocab=list(map(str, class_names(learn) or learn.dls.vocab)), recipe=recipe, **stats,
         temperature=float(getattr(learn, "temperature", 1.)), precision="fp32", weights_sha256=weights_sha256(m),
         network=getattr(m, "config", None), clip_seconds=secs, reading=reading_note(recipe, secs))
 

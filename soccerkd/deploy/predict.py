@@ -16,7 +16,7 @@ from .events import *
 from .stream import *
 from .windows import *
 from ..data.tables import cell_text, read_table, with_numbers
-from ..video.files import find_videos
+from ..video.files import find_videos, local_file
 
 # %% auto #0
 __all__ = ['TorchClips', 'clip_length', 'load_predictor', 'video_id', 'WindowLog', 'box_views', 'network_notes', 'Predictions',
@@ -34,9 +34,11 @@ class TorchClips:
         id:str|None=None, # Checksum of the weights; computed by default
     ):
         import soccerkd.distill.runs # Learner.clip_seconds
+        from soccerkd.models.teachers import class_names
         config = getattr(learn.dls, "config", None)
         if not config: raise SoccerKDError.of("this Learner", "has no loaders of clips", "train with ClipDataLoaders, or load its run folder")
-        self.model,self.device,self.vocab,self.recipe = learn.model,learn.dls.device,list(learn.dls.vocab),clip_recipe(config)
+        self.model,self.device,self.vocab = learn.model,learn.dls.device,class_names(learn) or list(learn.dls.vocab)
+        self.recipe = clip_recipe(config)
         self.temperature,self.precision = float(getattr(learn, "temperature", 1.)),getattr(learn.model, "precision", "fp32")
         self.id,self.length = id or _weights_id(learn.model),learn.clip_seconds()
         self.calibration = getattr(learn, "calibration", None) if self.temperature!=1 else None
@@ -463,7 +465,7 @@ def predict_video(
     **kwargs,
 )->Events: # Of several videos `Predictions`: events by path, and what could not be read in `.bad`
     "What happens when in a video"
-    several = isinstance(video, (list, tuple)) or (not hasattr(video, "read") and Path(video).is_dir())
+    several = isinstance(video, (list, tuple)) or (not hasattr(video, "read") and local_file(video).is_dir())
     out = out and Path(out)
     if several and out and out.suffix.lower() in (".json", ".csv"): raise SoccerKDError.of(out, "is one file for several videos", "give a folder as `out`")
     if not several and out and out.suffix.lower() not in (".json", ".csv"): raise SoccerKDError.of(out, "has no known ending", "give a .json or a .csv file as `out`")

@@ -58,7 +58,7 @@ def published_faults(
     most,n = int(pd.Series(labels).value_counts().iloc[0]),len(labels)
     right = {k:round(found[k]["clip_mean_prob"]*n) for k in ("teacher", "student")}
     told = f"of {n} clips right, no better than the commonest class ({most})"
-    return [f"{k} went wrong: {v} {told}" for k,v in right.items() if v<=most]
+    return [f"{k}: {v} {told}" for k,v in right.items() if v<=most]
 
 # %% ../../nbs/06_deploy/02a_published.ipynb #cdf6e579
 def faithful_table(

@@ -19,6 +19,7 @@ from ..core import SoccerKDError, atomic_path
 from .source import _Pipe, _input, _opened, _seconds_of
 from .windows import *
 from ..video.clock import FrameClock, PacketClock, clock_note, last_stays
+from ..video.files import local_file
 from ..video.index import decoded, open_container, video_index
 from ..video.index import _before_gap, _by_packets, _doubtful, _end_of, _lack, _no_length, _rate, _stump
 from ..video.sampling import n_windows
@@ -44,7 +45,9 @@ class WindowStream:
         self.source,self.recipe,self.length,self.hop,self.start,self.end,self.threads,self.first = source,recipe,length,hop,start,end,threads,first
         for k in ("length", "hop"):
             if not 0<getattr(self, k)<math.inf: raise SoccerKDError.of(f"{k}={getattr(self, k)}", "is no time", "give seconds above 0")
-        self.file,self.input = isinstance(source, (str, Path)),_input(source)
+        self.file = not hasattr(source, "read")
+        if self.file: self.source = source = local_file(source)
+        self.input = _input(source)
         self.anew = not isinstance(self.input, _Pipe) # It may be opened more than once
         self.name = str(source) if self.file else str(getattr(source, "name", "the live source"))
         self.views = views or (None if roi is None else lambda a, b, size: {None:roi})
@@ -418,7 +421,10 @@ def _may_seek(self:WindowStream, container):
 @patch
 def _begin(self:WindowStream, s, frames):
     "Make ready for the first window"
-    self.paint,self.rate = Painter(self.recipe, frames[0]),_rate(s)
+    self.paint,self.rate = Painter(self.recipe, frames[0], s),_rate(s)
+    look = self.paint.look
+    for o in look.notes() if look.hdr or look.doubt else ():
+        if (note := f"{self.name}: {o}") not in self.notes: self.notes.append(note)
     self.zero,self.base = frames[0].pts or 0,float(s.time_base)
     self.want,self.past = OrderedDict(),deque(maxlen=120)
     self.thin = s.codec_context.codec.canonical_name in ("h264", "hevc")

@@ -7,15 +7,13 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 import av
-import matplotlib.pyplot as plt
 import numpy as np
 from fastcore.basics import patch
-from matplotlib.patches import ConnectionPatch
-from matplotlib.ticker import MultipleLocator
 from PIL import Image, ImageDraw, ImageFont
 from ..core import SoccerKDError, atomic_path, track
 from .events import Events, smooth_windows, _clock, _five
-from ..video.index import _turn, decoded, open_container, video_log
+from ..video.index import decoded, open_container, video_log
+from ..video.looks import ToRGB, look_of
 
 # %% auto #0
 __all__ = ['plot_events', 'film_events']
@@ -47,18 +45,10 @@ def _shown(ev, most=8):
     return dict(zip(names, _colours))
 
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #5dbdff87
-def _size(frame, short=None):
-    "Height and width of a frame as it is meant to be seen, even for the encoder, with a short side of so many pixels"
-    k = short/min(frame.width, frame.height) if short else 1
-    h,w = (max(2, round(o*k/2)*2) for o in (frame.height, frame.width))
-    return (w, h) if _turn(frame)[0]%2 else (h, w)
-
-def _rgb(frame, size):
-    "A frame as it is meant to be seen, uint8 [H,W,3]"
-    turn,mirror = _turn(frame)
-    h,w = size[::-1] if turn%2 else size
-    a = frame.reformat(width=w, height=h, format="rgb24", interpolation="BILINEAR").to_ndarray()
-    return np.rot90(a[:,::-1] if mirror else a, -turn)
+def _size(look, short=None):
+    "Height and width of pictures as they are meant to be seen, even for the encoder, with a short side of so many pixels"
+    k = short/min(look.size) if short else 1
+    return tuple(max(2, round(o*k/2)*2) for o in look.size)
 
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #41c9c02d
 def _still(c, s, zero, t, short):
@@ -68,7 +58,9 @@ def _still(c, s, zero, t, short):
     for f in decoded(c.demux(s)):
         if last is not None and f.pts is not None and float((f.pts-zero)*s.time_base)>t+1e-6: break
         last = f
-    return None if last is None else _rgb(last, _size(last, short))
+    if last is None: return None
+    look = look_of(s, last)
+    return ToRGB(look)(last, _size(look, short))
 
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #602b2721
 def _stills(video, times, short=120):
@@ -103,6 +95,7 @@ def _tick(span, most=8):
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #15b35b8d
 def _draw_rows(ax, ev, rows):
     "Probabilities and events of each class, in a row of its own"
+    from matplotlib.ticker import MultipleLocator # Here, so that a film needs no matplotlib
     edges,line = _steps(ev)
     for y,(name,colour) in enumerate(rows.items()):
         mine = ev[ev["label"]==name]
@@ -124,6 +117,7 @@ def _draw_rows(ax, ev, rows):
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #3dc81a41
 def _draw_stills(fig, ax, ev, picks, images, left, width, top, colours):
     "Pictures in a line above `ax`, each tied to its moment"
+    from matplotlib.patches import ConnectionPatch
     (w,h),slot = fig.get_size_inches(),width/len(picks)
     for i,((_,r),img) in enumerate(zip(picks.iterrows(), images)):
         high = min(.9, .92*slot*img.shape[0]/img.shape[1]); wide = high*img.shape[1]/img.shape[0]
@@ -137,7 +131,6 @@ def _draw_stills(fig, ax, ev, picks, images, left, width, top, colours):
         fig.add_artist(ConnectionPatch((.5, -.03), (r["peak"], y-.8), pic.transAxes, ax.transData, color=colour, lw=.8, alpha=.7))
 
 # %% ../../nbs/06_deploy/07a_timeline.ipynb #b2c1a024
-@plt.rc_context(_look)
 def plot_events(
     events:Events, # What is drawn
     stills:int=6, # At most so many pictures; 0 for none
@@ -147,6 +140,11 @@ def plot_events(
 ): # Axes of the rows
     "The timeline: a row per class, and what was on the screen at the peaks"
     if missing := [o for o in _five if o not in events]: raise SoccerKDError.of("these rows", f"have no column `{missing[0]}`", "plot the events with all their columns")
+    import matplotlib.pyplot as plt
+    with plt.rc_context(_look): return _plotted(plt, events, stills, video, width, ax)
+
+def _plotted(plt, events, stills, video, width, ax):
+    "Rows, and pictures above them"
     rows = _shown(events)
     if ax: _draw_rows(ax, events, rows); return ax
     picks = events.nlargest(stills, "score").sort_values("peak")
@@ -355,12 +353,13 @@ def _encode(ev, tmp, video, frames, s, short, start, end, crf):
     with open_container(video) as (heard,_), av.open(str(tmp), "w") as o:
         for f,t in frames:
             if not n:
-                size = _size(f, short)
+                look = look_of(s, f)
+                rgb,size = ToRGB(look, threads=0),_size(look, short)
                 panel = _Panel(ev, size[1], max(10, round(min(size)/32)), start, end)
                 st = _encoder(o, s, (size[0]+panel.size[0], size[1]), crf)
                 zero = 0. if f.pts is None else float(f.pts*s.time_base)-t # Of the container's clock
                 sound = _Sound(video, heard, o, zero, start, end)
-            img = np.concatenate([panel.tag(np.array(_rgb(f, size)), t), panel.at(t)])
+            img = np.concatenate([panel.tag(np.array(rgb(f, size)), t), panel.at(t)])
             new = av.VideoFrame.from_ndarray(img, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
             new.pts,new.time_base = round((t-start)*90_000),Fraction(1, 90_000)
             o.mux(st.encode(new)); n += 1

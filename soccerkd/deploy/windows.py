@@ -16,7 +16,7 @@ from av.video.reformatter import VideoReformatter
 from fastcore.basics import patch
 from PIL import Image
 from ..core import SoccerKDError
-from ..video.index import _turn
+from ..video.looks import ToRGB, look_of
 from ..video.sampling import segment_times
 
 # %% auto #0
@@ -80,14 +80,16 @@ class Painter:
     def __init__(self,
         recipe:dict, # From `clip_recipe`
         frame, # The first frame of the video, for its shape
+        stream=None, # The video stream, for the shape of its pixels; square if None
     ):
         self.recipe,self.scale = recipe,VideoReformatter()
-        self.turn,self.mirror = _turn(frame)
-        self.size = (frame.width,frame.height) if self.turn%2 else (frame.height,frame.width)
-    def turned(self, a): return np.rot90(a[:,::-1] if self.mirror else a, -self.turn)
-    def small(self, frame, size):
-        "Frame to RGB of height and width `size`, as stored"
-        return self.scale.reformat(frame, width=size[1], height=size[0], format="rgb24", interpolation="BILINEAR", threads=1).to_ndarray()
+        self.look = look_of(stream, frame)
+        self.rgb,self.size = ToRGB(self.look),self.look.size
+    def small(self, part, size):
+        "A region in another size"
+        part = av.VideoFrame.from_ndarray(np.ascontiguousarray(part), format="rgb24")
+        how = dict(interpolation="BILINEAR", threads=1)
+        return self.scale.reformat(part, width=size[1], height=size[0], **how).to_ndarray()
     def __call__(self,
         frame, # From the decoder
         roi=None, # Region, see `roi_box`
@@ -95,14 +97,11 @@ class Painter:
     )->np.ndarray: # uint8 `[size,size,3]`
         "What the network sees of a frame"
         size = round(self.recipe["size"]*self.recipe["margin"])
-        if roi is None:
-            h,w = _shown(*self.size, size)
-            return _square(self.turned(self.small(frame, (w,h) if self.turn%2 else (h,w))), self.recipe)
+        if roi is None: return _square(self.rgb(frame, _shown(*self.size, size)), self.recipe)
         full = {} if full is None else full
-        if "rgb" not in full: full["rgb"] = self.turned(self.small(frame, self.size[::-1] if self.turn%2 else self.size))
+        if "rgb" not in full: full["rgb"] = self.rgb(frame)
         l,t,r,b = roi_box(roi, *self.size)
-        part = av.VideoFrame.from_ndarray(np.ascontiguousarray(full["rgb"][t:b,l:r]), format="rgb24")
-        return _square(self.small(part, _shown(b-t, r-l, size)), self.recipe)
+        return _square(self.small(full["rgb"][t:b,l:r], _shown(b-t, r-l, size)), self.recipe)
 
 # %% ../../nbs/06_deploy/05a_windows.ipynb #ab9e4e94
 @dataclass

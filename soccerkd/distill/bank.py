@@ -24,7 +24,7 @@ from ..data.splits import *
 from ..data.transforms import *
 from .callback import *
 from ..models.clipnet import ClipNet
-from ..models.teachers import SeenAs, require
+from ..models.teachers import SeenAs, class_names, class_order, network_of, require
 
 # %% auto #0
 __all__ = ['head_only', 'teacher_mark', 'backbone_mark', 'preprocessing', 'view_seeds', 'TeacherBank', 'pack', 'unpack', 'locked',
@@ -214,8 +214,7 @@ def begin(cls:TeacherBank,
 )->TeacherBank:
     "A bank that knows all the clips, with the answers that are there already"
     name = _asked(what)[0]
-    if name=="logits": _same_vocab(teacher, dls)
-    teacher = getattr(teacher, "model", teacher).to(dls.device)
+    teacher = _known(teacher, dls, name).to(dls.device)
     probe = None if name=="logits" else _probe(dls, teacher, what, split, views)
     want = _settings(dls, teacher, name, split, probe, views=views, dtype=dtype, top_k=top_k, block=block)
     bank = cls.empty(path, want)
@@ -241,10 +240,10 @@ def make(cls:TeacherBank,
     return cls.begin(path, dls, teacher, views, dtype, what=what, **kwargs).fill(dls, teacher, bs, part, what)
 
 # %% ../../nbs/04_distill/08_bank.ipynb #263d4571
-def _same_vocab(teacher, dls):
-    "Refuse a Learner that was trained on other classes"
-    theirs = getattr(getattr(teacher, "dls", None), "vocab", None)
-    if theirs is not None and list(theirs)!=list(dls.vocab): raise SoccerKDError.of("the teacher", f"knows the classes {', '.join(map(str, theirs))}, the data has {', '.join(map(str, dls.vocab))}", "train it on the same classes, in the same order")
+def _known(teacher, dls, what):
+    "The network of a teacher; if answers are kept, its classes are those of the loaders, in any order"
+    if what=="logits": class_order(class_names(teacher), dls.vocab)
+    return network_of(teacher)
 
 def _settings(dls, teacher, what, split, probe, dtype, top_k, **kw):
     "What a bank is about, as plain values"
@@ -433,7 +432,7 @@ def fill(self:TeacherBank,
     what=None, # The function, if the bank was made with one
 )->TeacherBank: # Itself
     "Ask the teacher for what is missing"
-    teacher,rows,split = getattr(teacher, "model", teacher).to(dls.device),self.rows_of(dls),self.settings["split"]
+    teacher,rows,split = _known(teacher, dls, self.what).to(dls.device),self.rows_of(dls),self.settings["split"]
     if what is None and self.what in ("logits", "features"): what = self.what
     if what is None or _asked(what)[0]!=self.what: raise SoccerKDError.of(self.path, f"holds {self.what}", "give the function it was made with as what=")
     if _mark(teacher, self.what)!=self.settings["teacher"]: raise SoccerKDError.of(self.path, "holds the answers of another teacher", "give the teacher it was made with, or make another bank")
@@ -459,6 +458,7 @@ def ask_teacher(
 )->Tensor: # `[n,V,...]`, on the CPU
     "What the teacher says to all views of some clips"
     out,views,(name,ask) = [],seeds.shape[1],_asked(what)
+    places = class_order(class_names(teacher), dls.vocab) if name=="logits" else None # Kept in the order of the loaders
     pairs = [(i, v) for i in items for v in range(views)]
     from soccerkd.distill.learner import memory_errors # Not above: that page imports this one
     room = memory_errors(f"a batch of {min(bs, len(pairs))} views", dls.device, "say bs= with a smaller number; the answers so far are kept")
@@ -467,6 +467,7 @@ def ask_teacher(
             x = _loader(dls, split).batch_of(pairs[at:at+bs], seeds=seeds)[0]
             out.append(ask(teacher, x).float().cpu())
             if name=="logits" and out[-1].shape[1:]!=(len(dls.vocab),): raise SoccerKDError.of("the teacher", f"answers {list(out[-1].shape[1:])} numbers for {len(dls.vocab)} classes", "give one that was trained on these classes")
+            if places is not None: out[-1] = out[-1][:,places]
             if len(out[-1])!=len(x): raise SoccerKDError.of(f"what={name}", f"gives {list(out[-1].shape)} for {len(x)} clips", "let it give [B,...]")
     return torch.cat(out).unflatten(0, (len(items), views))
 
@@ -529,7 +530,9 @@ def check(self:TeacherBank,
     self.__init__(self.path, self.mode) # Others may have filled it further
     s = self.settings
     if self.what!=what: raise SoccerKDError.of(self.path, f"holds {self.what} and no {what}", "make one with TeacherBank.make" if what!="features" else "make one with bank_features")
-    if self.vocab is not None and list(dls.vocab)!=self.vocab: raise SoccerKDError.of(self.path, f"is about the classes {', '.join(self.vocab)}, the data has {', '.join(map(str, dls.vocab))}", "make a bank for these classes")
+    if self.vocab is not None and set(dls.vocab)!=set(self.vocab): # Another order will do
+        theirs,ours = (", ".join(map(str, o)) for o in (self.vocab, dls.vocab))
+        raise SoccerKDError.of(self.path, f"is about the classes {theirs}, the data has {ours}", "make a bank for these classes")
     if teacher is not None and _mark(teacher, what)!=s["teacher"]: raise SoccerKDError.of(self.path, f"holds the {'features' if what=='features' else 'answers'} of another {'backbone' if what=='features' else 'teacher'}, or of this one before it was trained on", "make another bank")
     now = json.loads(json.dumps(preprocessing(dls, s["split"]), default=str))
     if diff := [k for k,v in now.items() if s["input"].get(k)!=v]: raise SoccerKDError.of(self.path, f"was made with another {' and '.join(diff)}", "use the loaders it was made with, or make another bank")

@@ -17,6 +17,7 @@ from fastai.learner import Learner, Recorder
 from fastcore.all import L, delegates, patch, store_attr
 from ..core import SoccerKDError
 from .losses import *
+from ..models.teachers import class_names, class_order
 
 # %% auto #0
 __all__ = ['frozen', 'DistillCallback', 'DistillRecorder', 'history', 'certainty']
@@ -38,6 +39,7 @@ def frozen(
 class DistillCallback(Callback):
     "Mix the teacher's opinion into the training loss: `alpha * kd + (1-alpha) * hard`"
     order,run_valid,name = GradientAccumulation.order-1,False,"distill" # Before the loss is divided
+    places = banked_places = None # Where each of our classes stands in the answers of teacher and bank
     def __init__(self,
         teacher=None, # Module, or Learner whose model is used; not needed with a bank
         alpha=.5, # Weight of the teacher's term, 0 to 1, or a function of training progress; the labels get 1-alpha
@@ -63,14 +65,19 @@ def _name(f): return getattr(f, "__name__", type(f).__name__)
 # %% ../../nbs/04_distill/01_callback.ipynb #5f379f43
 @patch
 def before_fit(self:DistillCallback):
-    "Check the classes, move the teacher to the data's device, open the bank"
-    theirs,ours = (getattr(getattr(o, "dls", None), "vocab", None) for o in (self.owner, self.learn))
-    if isinstance(self.owner, Learner) and theirs is not None and ours is not None and list(theirs)!=list(ours):
-        raise SoccerKDError.of("the teacher", f"knows the classes {', '.join(map(str, theirs))}, the data has {', '.join(map(str, ours))}", "train it on the same classes")
+    "Line the classes up by name, move the teacher to the data's device, open the bank"
+    ours = getattr(self.learn.dls, "vocab", None)
     if self.teacher is self.learn.model: raise SoccerKDError.of("the teacher", "is the student itself", "give another network")
+    self.places = class_order(class_names(self.owner), ours)
     if self.teacher is not None: self.teacher.to(self.dls.device)
-    if self.bank is not None: self.learn.dls,self.rows = self.bank.attach(self.dls, self.teacher)
+    if self.bank is not None:
+        self.learn.dls,self.rows = self.bank.attach(self.dls, self.teacher)
+        self.banked_places = class_order(self.bank.vocab, ours, self.bank.path)
     self.parts,self.stream = [],iter(())
+
+def _moved(z, places):
+    "Answers whose classes are in another order"
+    return z if places is None else z[...,places]
 
 # %% ../../nbs/04_distill/01_callback.ipynb #8b1a9359
 @patch
@@ -79,7 +86,14 @@ def answer(self:DistillCallback,
 )->Tensor: # Logits `[B,K]`
     "What the teacher says to a batch, or said to it"
     if self.bank is not None and xb is None: return self.banked()
-    with frozen(self.teacher) as teacher: return teacher(*(self.xb if xb is None else xb))
+    with frozen(self.teacher) as teacher: return self.in_order(teacher(*(self.xb if xb is None else xb)))
+
+@patch
+def in_order(self:DistillCallback,
+    logits:Tensor, # As the teacher gives them
+)->Tensor: # The same, class by class as the student's data counts them
+    "The teacher's answer in the order of our classes"
+    return _moved(logits, self.places)
 
 @patch
 def banked(self:DistillCallback)->Tensor: # Logits `[B,K]`
@@ -87,7 +101,8 @@ def banked(self:DistillCallback)->Tensor: # Logits `[B,K]`
     x = self.xb[0]
     if isinstance(getattr(self.learn.loss_func, "__self__", None), MixHandler): raise SoccerKDError.of("the bank", "holds no answers to mixed clips", "leave out MixUp and CutMix, or the bank")
     if getattr(x, "index", None) is None: raise SoccerKDError.of("the loader", "doesn't say which clips it gives", "use ClipDataLoaders with a bank")
-    return self.bank.answer(self.rows[x.index.cpu().numpy()], x.view_index.cpu().numpy()).to(self.pred.device, non_blocking=True) # A GPU need not have finished first
+    said = self.bank.answer(self.rows[x.index.cpu().numpy()], x.view_index.cpu().numpy())
+    return _moved(said, self.banked_places).to(self.pred.device, non_blocking=True) # A GPU need not have finished first
 
 # %% ../../nbs/04_distill/01_callback.ipynb #351b6beb
 @patch
@@ -117,7 +132,7 @@ def after_loss(self:DistillCallback):
         self.learn.loss_grad = mix_loss(hard, kd, alpha)
     else:
         w,each = alpha*self.trust(theirs).clamp(0, 1),self.kd_loss(ours, theirs, reduction="none")
-        self.learn.loss_grad = (w*each).mean()+((1-w[:len(self.pred)])*self.hard_each()).mean()
+        self.learn.loss_grad = (w*each).mean()+self.labels_term(1-w[:len(self.pred)], hard)
         kd = each.mean()
     self.hard,self.kd,self.now = hard.detach(),kd.detach(),alpha
     self.parts.append((len(self.pred), self.hard, self.kd))
@@ -140,17 +155,32 @@ def hard_each(self:DistillCallback)->Tensor: # `[B]`
     base = getattr(f, "__self__", None)
     with NoneReduce(base.old_lf if isinstance(base, MixHandler) else f) as each: return (f if isinstance(base, MixHandler) else each)(self.pred, *self.yb)
 
+@patch
+def labels_term(self:DistillCallback,
+    share:Tensor, # `[B]`: how much of each clip's loss counts, 0 to 1
+    hard:Tensor, # The loss function's value for the batch
+)->Tensor: # Scalar; `hard` itself if every share is 1
+    "The labels' term, on the scale of the loss function"
+    each = self.hard_each()
+    total = each.sum()
+    total = torch.where(total==0, torch.ones_like(total), total) # If all losses are zero, there is nothing to share
+    return hard*(share*each).sum()/total
+
 # %% ../../nbs/04_distill/01_callback.ipynb #952a51e8
 class DistillRecorder(Callback):
     "Columns `hard` and `kd` in the recorder: mean loss per clip over the epoch's training batches"
     order,name,remove_on_fetch = Recorder.order+1,"distill_recorder",True # Like the recorder it steps aside when answers are fetched between epochs
+    trained = False # Was there training in this epoch, or is it `validate()`?
     def before_fit(self):
         names = list(self.recorder.metric_names)
         at = len(names)-int(self.recorder.add_time)
         self.recorder.metric_names = L(names[:at]+["hard", "kd"]+names[at:])
     def before_epoch(self):
+        self.trained = False
         if hasattr(self.learn, "distill"): self.learn.distill.parts = []
+    def before_train(self): self.trained = True
     def after_validate(self):
+        if not self.trained: return
         parts = self.learn.distill.parts if hasattr(self.learn, "distill") else []
         n = sum(o[0] for o in parts)
         self.recorder.log += [float(sum(o[0]*o[i] for o in parts)/n) if n else float("nan") for i in (1,2)]

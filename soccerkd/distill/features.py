@@ -107,7 +107,7 @@ def answer(self:FeatureDistill,
     if xb is not None: return DistillCallback.answer(self, xb)
     with frozen(self.teacher) as teacher:
         self.theirs = tap(teacher, self.layers.itemgot(1).unique())
-        return teacher(*self.xb)
+        return self.in_order(teacher(*self.xb))
 
 # %% ../../nbs/04_distill/05_features.ipynb #242f8531
 @patch

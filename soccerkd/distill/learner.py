@@ -29,7 +29,7 @@ from ..models.zoo import create_model, freeze_backbone, model_groups
 
 # %% auto #0
 __all__ = ['adamw', 'LossScale', 'WarmUp', 'SmoothLoss', 'LateRecorder', 'TorchOptim', 'out_of_memory', 'memory_errors',
-           'ClipLearner', 'teacher_learner', 'distill_learner', 'partial_mean']
+           'ClipLearner', 'teacher_learner', 'tell_classes', 'distill_learner', 'partial_mean']
 
 # %% ../../nbs/04_distill/02_learner.ipynb #72950d80
 class LossScale(MixedPrecision):
@@ -191,6 +191,7 @@ def teacher_learner(
         splitter=model_groups if isinstance(model, ClipNet) else _one_group, train_bn=not freeze)
     learn.remove_cb(Recorder); learn.add_cb(LateRecorder())
     learn.record = dict(weights=str(weights) if weights else None, freeze=freeze, test_looks=0)
+    tell_classes(model, dls)
     if checkpoint: checkpoint_stages(model)
     if compile: learn.use_compile(compile)
     if isinstance(model, ClipNet): learn.use_precision(precision)
@@ -198,6 +199,21 @@ def teacher_learner(
 
 # %% ../../nbs/04_distill/02_learner.ipynb #301c8a0c
 def _one_group(model): return [list(model.parameters())]
+
+# %% ../../nbs/04_distill/02_learner.ipynb #159ae7ed
+def tell_classes(
+    model:nn.Module, # Gets `vocab`
+    dls, # Loaders that it is trained with
+):
+    "Write the loaders' classes down in the network, unless it has them in another order"
+    ours,theirs = getattr(dls, "vocab", None),getattr(model, "vocab", None)
+    if ours is None: return
+    ours = list(ours)
+    if theirs is not None and list(theirs)!=ours and set(theirs)==set(ours):
+        a,b = (", ".join(map(str, o)) for o in (theirs, ours))
+        raise SoccerKDError.of("the network", f"counts its classes {a}, the loaders {b}",
+            f"make the loaders with vocab={list(theirs)}, or give the network a new classifier with set_classes")
+    model.vocab = ours
 
 # %% ../../nbs/04_distill/02_learner.ipynb #9ceb007d
 @delegates(teacher_learner)

@@ -48,16 +48,19 @@ def correlation_kd(
     temperature:float=1., # Softens both sides; 1 in the paper's main runs
     inter:float=1., # Weight of the correlation over classes; `beta` in the paper
     intra:float=1., # Weight of the correlation over clips; `gamma` in the paper
+    eps:float=1e-8, # Least length of a vector: an answer that is the same for all classes correlates with nothing
 )->Tensor: # Scalar, 0 to 2 times the weights and temperature squared
     "DIST: one minus Pearson's correlation of the softened answers, over classes and over clips (Huang et al. 2022)"
     _same(student, teacher)
     q,p = ((o/temperature).softmax(1) for o in full_precision(student, teacher.detach()))
-    return temperature**2*(inter*_apart(q, p)+(intra*_apart(q.T, p.T) if len(q)>1 else 0.))
+    between = _apart(q.T, p.T, eps) if len(q)>1 else 0.
+    return temperature**2*(inter*_apart(q, p, eps)+intra*between)
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #34512b14
-def _apart(a, b):
+def _apart(a, b, eps):
     "One minus the correlation of the rows, averaged"
-    return 1-F.cosine_similarity(a-a.mean(1, keepdim=True), b-b.mean(1, keepdim=True), dim=1).mean()
+    a,b = a-a.mean(1, keepdim=True),b-b.mean(1, keepdim=True)
+    return 1-F.cosine_similarity(a, b, dim=1, eps=eps).mean()
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #3b3c3297
 def relational_kd(
@@ -96,11 +99,13 @@ def attention_map(
 def attention_transfer(
     student:Tensor, # `[N,C,H,W]`
     teacher:Tensor, # `[N,D,h,w]`; no gradient flows into them
-)->Tensor: # Scalar, 0 to 1
+    per_pixel:bool=False, # The scale of the authors' code: the mean over the map instead of half the sum
+)->Tensor: # Scalar, 0 to 1; per pixel 0 to 2/(H*W)
     "Half the squared distance of the attention maps (Zagoruyko and Komodakis 2017)"
     _maps(student, teacher)
     s,t = full_precision(student, teacher.detach())
-    return (attention_map(s)-attention_map(_fit(t, s))).square().sum((1,2)).mean()/2
+    squares = (attention_map(s)-attention_map(_fit(t, s))).square()
+    return squares.mean() if per_pixel else squares.sum((1,2)).mean()/2
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #bf745f37
 def _maps(student, teacher):
@@ -122,6 +127,7 @@ def hint_loss(
     "Mean squared distance of two feature maps (FitNets, Romero et al. 2015, arXiv 1412.6550)"
     _maps(student, teacher)
     if student.shape[1]!=teacher.shape[1]:
-        raise SoccerKDError.of("the hint", f"has {teacher.shape[1]} channels, the student {student.shape[1]}", "project the student's features first, as FeatureHints does")
+        fault = f"has {teacher.shape[1]} channels, the student {student.shape[1]}"
+        raise SoccerKDError.of("the hint", fault, "project the student's features first, as FeatureDistill does")
     s,t = full_precision(student, teacher.detach())
     return F.mse_loss(s, _fit(t, s))

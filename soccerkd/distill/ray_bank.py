@@ -13,7 +13,7 @@ from ..core import SoccerKDError, track
 from ..data.clips import *
 from ..data.splits import Clip
 from .bank import *
-from ..models.teachers import require
+from ..models.teachers import network_of, require
 
 # %% auto #0
 __all__ = ['AskTeacher', 'ray_bank', 'start_ray']
@@ -69,7 +69,7 @@ def ray_bank(
     "A bank filled by the workers of a Ray cluster: the one in reach, or one that is started on this machine"
     ray = require("ray", "ray")
     require("ray.data", "ray")
-    teacher = getattr(teacher, "model", teacher)
+    teacher = network_of(teacher)
     bank = TeacherBank.begin(path, dls, teacher, **kwargs)
     if bank.what!="logits": raise SoccerKDError.of(f"what={bank.what}", "is not gathered through Ray", "use TeacherBank.make with part=, one process for each part")
     check_replay(dls)

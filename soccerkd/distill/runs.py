@@ -4,8 +4,9 @@
 
 # %% ../../nbs/04_distill/03_runs.ipynb #765c9bfb
 from __future__ import annotations
-import random, time
-from contextlib import ExitStack
+import pickle, random, time, warnings
+from contextlib import ExitStack, nullcontext
+from copy import copy
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,18 +16,20 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from fastai.callback.core import Callback
+from fastai.data.core import Datasets, TfmdLists
+from fastai.data.transforms import Categorize
 from fastai.learner import Learner
 from fastcore.all import L, patch
 from ..core import SoccerKDError, atomic_path, file_sha256, find_run, machine_info, process_number, read_json, refuse_pointer, write_json, disk_errors
-from ..data.clips import ClipDataLoaders
+from ..data.clips import ClipDataLoaders, ClipLabel
 from ..data.splits import split_hash
 from ..data.tables import read_table
 from .bank import locked
 from .callback import DistillCallback, history
-from .learner import teacher_learner
+from .learner import ClipLearner, teacher_learner
 from .machines import bare, gathered
 from ..models.clipnet import ClipNet
-from ..models.teachers import Ensemble, SeenAs
+from ..models.teachers import Ensemble, InOrder, SeenAs, class_names
 from ..models.weights import WeightsReport, save_weights
 from ..models.zoo import model_from_config
 from ..video.reader import open_video
@@ -49,6 +52,7 @@ def _network(m):
     "What would build a teacher, as far as it is known"
     if isinstance(m, Ensemble): return dict(name="Ensemble", how=m.how, weights=[round(o, 6) for o in m.weights.tolist()], members=[_network(o) for o in m.models])
     if isinstance(m, SeenAs): return dict(name="SeenAs", size=m.size, n_frames=m.n_frames, model=_network(m.model))
+    if isinstance(m, InOrder): return dict(name="InOrder", vocab=m.vocab, model=_network(m.model))
     return getattr(m, "config", None) or type(m).__name__
 
 # %% ../../nbs/04_distill/03_runs.ipynb #a3df4018
@@ -99,14 +103,34 @@ def clip_seconds(self:Learner,
     return round(float(np.median(secs)), 3) if secs else getattr(self, "trained_seconds", None)
 
 # %% ../../nbs/04_distill/03_runs.ipynb #ac2375bc
+def _shape_of(model):
+    "What kinds of modules a network has, and which tensors"
+    kinds = {k:type(m).__name__ for k,m in model.named_modules()}
+    return kinds,{k:tuple(v.shape) for k,v in model.state_dict().items()}
+
+def _can_rebuild(model):
+    "Would the configuration of a network make it again, but for its weights?"
+    if not isinstance(model, ClipNet) or not model.config: return False
+    for device in ("meta", "cpu"): # Without memory, where a network allows that
+        try:
+            with torch.random.fork_rng(devices=[]), torch.device(device): again = model_from_config(model.config)
+            return _shape_of(again)==_shape_of(model)
+        except Exception: pass # It needs numbers to be built, or can't be built at all
+    return False
+
+# %% ../../nbs/04_distill/03_runs.ipynb #7cf725d8
 def run_config(
     learn:Learner, # From `teacher_learner` or `distill_learner`
     **extra, # Further facts, such as `seed=0`
 )->dict:
     "What made this network, as plain values"
-    if not isinstance(learn.model, ClipNet): raise SoccerKDError.of(type(learn.model).__name__, "can't be built again from a name", "use a network of `create_model`")
-    res = dict(model=learn.model.config, precision=learn.model.precision, data=getattr(learn.dls, "config", None), record=getattr(learn, "record", {}))
-    if learn.model.weights_report: res["weights_report"] = asdict(learn.model.weights_report)
+    net,data = bare(learn.model),getattr(learn.dls, "config", None)
+    names = class_names(learn)
+    if data and names: data = {**data, "vocab":names} # The network's own order
+    config = net.config if isinstance(net, ClipNet) else None
+    res = dict(model=config, rebuild=_can_rebuild(net), network=type(net).__name__,
+        precision=getattr(net, "precision", "fp32"), data=data, vocab=names, record=getattr(learn, "record", {}))
+    if getattr(net, "weights_report", None): res["weights_report"] = asdict(net.weights_report)
     if getattr(learn.dls, "table", None) is not None: res["split_hash"] = split_hash(learn.dls.table)
     if secs := learn.clip_seconds(): res["clip_seconds"] = secs
     if learn.temperature!=1: res["temperature"] = learn.temperature
@@ -120,7 +144,7 @@ def _write_run(learn, path, extra):
     try:
         with ExitStack() as files: # They are renamed at its end
             def aside(name): return files.enter_context(atomic_path(path/name))
-            sha = file_sha256(save_weights(learn.model, aside("model.safetensors")))
+            sha = file_sha256(save_weights(bare(learn.model), aside("model.safetensors")))
             if getattr(learn, "recorder", None) and getattr(learn.recorder, "values", None) and len(history(learn)): history(learn).to_csv(aside("history.csv"))
             if getattr(learn.dls, "table", None) is not None: learn.dls.table.to_csv(aside("split.csv"), index=False)
             write_json(config, run_config(learn, weights_sha256=sha, **extra))
@@ -140,6 +164,9 @@ def save_run(
     with disk_errors(path/"config.json"): path.mkdir(parents=True, exist_ok=True)
     with disk_errors(path/"config.json"), locked(path, 20): _write_run(learn, path, extra) # One after the other, if two write here
     learn.run_path = path
+    if not read_json(path/"config.json")["rebuild"]:
+        kind,how = type(bare(learn.model)).__name__,"make it yourself and say load_run(path, model=it)"
+        print(f"{path.name}: all weights are kept, but this {kind} can't be built from a name; to have it back, {how}")
     return path
 
 # %% ../../nbs/04_distill/03_runs.ipynb #9310c4f7
@@ -151,27 +178,124 @@ def _run_of(path):
         raise SoccerKDError.of(path/"config.json", f"is not that of a run (it has no {lacks[0]})", "give the folder that `save_run` or `soccerkd demo` wrote")
     return config
 
+def _filled(path, config, model):
+    "The network of a run with its weights: the one that its configuration makes, or the one that was given"
+    file = path/"model.safetensors"
+    if not file.exists(): raise SoccerKDError.of(path, "has no model.safetensors", "train it again")
+    if file_sha256(file)!=config["weights_sha256"]: raise SoccerKDError.of(file, "is not the file that was saved (checksum differs)", "copy the run folder again")
+    if model is None and not config.get("rebuild", bool(config["model"])):
+        fault = f"holds a {config.get('network', 'network')} that can't be built from a name"
+        raise SoccerKDError.of(path, fault, "make the network yourself and say load_run(path, model=it)")
+    net = model_from_config(config["model"]) if model is None else model
+    try: net.load_state_dict(load_file(file))
+    except (SafetensorError, RuntimeError) as e:
+        whose,remedy = f"this {type(net).__name__} has","make the network as it was when it was saved"
+        if model is None: whose,remedy = "config.json says","train it again, or say load_run(path, model=network)"
+        raise SoccerKDError.of(file, f"holds other weights than {whose} ({_reason(e)})", remedy) from None
+    return net
+
+def _reason(e):
+    "What PyTorch says about weights that do not fit, without its first line"
+    lines = [o.strip() for o in str(e).splitlines() if o.strip()]
+    return lines[min(1, len(lines)-1)][:120]
+
+# %% ../../nbs/04_distill/03_runs.ipynb #40964163
+@patch
+def with_vocab(self:ClipDataLoaders,
+    vocab, # Class names, those of these loaders among them
+)->ClipDataLoaders: # The same clips; `self` stays as it is
+    "Loaders whose labels are numbers in the order of `vocab`"
+    names = list(vocab)
+    if odd := [o for o in self.vocab if o not in names]:
+        raise SoccerKDError.of(f"vocab={names}", f"has no {odd[0]}, a class of these clips", "name all of them")
+    res = copy(self)
+    res.loaders = [_counted(dl, names) for dl in self.loaders]
+    if self.config: res.config = {**self.config, "vocab":names}
+    if getattr(self, "without_bank", None) is not None: res.without_bank = self.without_bank.with_vocab(names)
+    return res
+
+def _counted(dl, names):
+    "A loader whose labels are numbers in the order of `names`"
+    clips,labels = dl.dataset.tls
+    steps = [ClipLabel(), Categorize(vocab=names, sort=False)]
+    ds = Datasets(tls=[clips, TfmdLists(labels.items, steps, split_idx=labels.split_idx)], n_inp=dl.dataset.n_inp)
+    res = dl.new(ds)
+    res.rng,res.seeds = dl.rng,dl.seeds
+    if dl.balance is not None: res.balance = [names.index(c.label) for c in labels.items]
+    return res
+
+# %% ../../nbs/04_distill/03_runs.ipynb #286a90cd
+def _loaders_of(path, config, dls, device):
+    "Loaders that count the classes of a run as it does"
+    theirs = config.get("vocab") or (config["data"] or {}).get("vocab")
+    if dls is None:
+        if not config["data"]:
+            raise SoccerKDError.of(path, "doesn't say how its loaders are made", "say load_run(path, dls=loaders)")
+        return ClipDataLoaders.blank(config["data"], device)
+    ours = getattr(dls, "vocab", None)
+    if theirs is None or ours is None or list(ours)==list(theirs): return dls
+    told = f"knows the classes {', '.join(map(str, theirs))}"
+    if odd := [str(o) for o in ours if o not in theirs]:
+        remedy = "name the classes alike, or train a network for these with weights=RUN/model.safetensors"
+        raise SoccerKDError.of(path, f"{told}, the loaders have {', '.join(odd)}", remedy)
+    if not isinstance(dls, ClipDataLoaders):
+        counted = ", ".join(map(str, ours))
+        raise SoccerKDError.of(path, f"{told}, the loaders {counted}", "make them with the classes in this order")
+    print(f"{path.name}: the classes of the loaders are counted as in the run: {', '.join(map(str, theirs))}")
+    return dls.with_vocab(theirs)
+
 # %% ../../nbs/04_distill/03_runs.ipynb #3896f176
 def load_run(
     path, # Folder that `save_run` wrote, or that of a recipe or of `soccerkd distill`, see `find_run`
     dls=None, # Loaders to go on with; by default loaders without clips, enough for `predict`
     device=None, # See `pick_device`
+    model=None, # The network, if it is one that no name stands for: it gets the weights
 )->Learner:
     "The Learner of a run folder; nothing in it is executed"
     path = find_run(path)
     config = _run_of(path)
-    file = path/"model.safetensors"
-    if not file.exists(): raise SoccerKDError.of(path, "has no model.safetensors", "train it again")
-    if file_sha256(file)!=config["weights_sha256"]: raise SoccerKDError.of(file, "is not the file that was saved (checksum differs)", "copy the run folder again")
-    model = model_from_config(config["model"])
-    try: model.load_state_dict(load_file(file))
-    except (SafetensorError, RuntimeError) as e: raise SoccerKDError.of(file, f"holds other weights than config.json says ({str(e).splitlines()[0][:80]})", "train it again") from None
-    learn = teacher_learner(dls or ClipDataLoaders.blank(config["data"], device), model, precision="fp32")
-    model.precision = config["precision"] if config["precision"]!="fp16" or learn.dls.device.type=="cuda" else "fp32"
-    learn.model.eval()
-    if "weights_report" in config: model.weights_report = WeightsReport(**config["weights_report"]) # If it is saved again, it began there still
+    dls,net = _loaders_of(path, config, dls, device),_filled(path, config, model)
+    net.vocab = config.get("vocab") or getattr(dls, "vocab", None) # The names that count are those of the run
+    learn = teacher_learner(dls, net, precision="fp32")
+    half_here = config["precision"]!="fp16" or learn.dls.device.type=="cuda"
+    if isinstance(net, ClipNet): net.precision = config["precision"] if half_here else "fp32"
+    net.eval()
+    if "weights_report" in config: net.weights_report = WeightsReport(**config["weights_report"]) # It began there still
     learn.record,learn.run_path,learn.trained_seconds = config["record"],path,config.get("clip_seconds")
     return learn.use_temperature(config["temperature"]) if "temperature" in config else learn
+
+# %% ../../nbs/04_distill/03_runs.ipynb #1e0a6801
+@patch
+def new_empty(self:ClipDataLoaders)->ClipDataLoaders:
+    "Loaders that know classes and transforms, and no clips"
+    return ClipDataLoaders.blank(self.config, self.device) if self.config else super(ClipDataLoaders, self).new_empty()
+
+@patch
+def without_training(self:ClipLearner)->ClipLearner: # With the same network
+    "A Learner with what answers need, and no more"
+    net = bare(self.model)
+    precision,kept = getattr(net, "precision", None),dict(metrics=self.metrics, loss_func=self.loss_func, wd=self.wd)
+    res = teacher_learner(self.dls.new_empty(), net, precision="fp32", **kept)
+    if precision: net.precision = precision # That of the network, which is this one
+    for k in ("record", "run_path", "temperature", "path", "model_dir"):
+        if k in vars(self): setattr(res, k, getattr(self, k))
+    res.trained_seconds = self.clip_seconds()
+    return res
+
+# %% ../../nbs/04_distill/03_runs.ipynb #130454de
+@patch
+def export(self:ClipLearner,
+    fname="export.pkl", # Below `learn.path`; `load_learner` of fastai reads it
+    **kwargs, # As in fastai
+):
+    "Write network, classes and transforms as one file, without teacher, optimiser and clips"
+    if process_number()[0]: return
+    training = self.model.training
+    try: Learner.export(self.without_training(), fname, **kwargs)
+    except (pickle.PicklingError, AttributeError, TypeError) as e:
+        remedy = "use save_run, which keeps weights and settings"
+        raise SoccerKDError.of(self.path/fname, f"can't be written ({e})", remedy) from e
+    finally: self.model.train(training)
 
 # %% ../../nbs/04_distill/03_runs.ipynb #f2bffef9
 @patch
@@ -277,6 +401,11 @@ def before_train(self:Checkpoint):
     if self.kept is None: return
     if self.learn.epoch!=self.epochs_done: raise SoccerKDError.of(self.path, f"holds {self.epochs_done} epochs, the training starts at {self.learn.epoch}", "fit with start_epoch=checkpoint.epochs_done")
     self.restore()
+
+@patch
+def before_epoch(self:Checkpoint):
+    "An epoch that is skipped has its record already: it stands in the table under its number"
+    if self.kept is not None and self.epoch<self.epochs_done: self.recorder.log += self.kept["values"][self.epoch]
 
 @patch
 def restore(self:Checkpoint):

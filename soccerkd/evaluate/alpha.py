@@ -27,6 +27,7 @@ from .metrics import *
 from .report import answers, report_of
 from .study import *
 from ..models.speed import keep_memory
+from ..models.teachers import network_of
 
 # %% auto #0
 __all__ = ['Heard', 'DistillTrial', 'distill_study', 'distill_grid', 'alpha_study', 'label_study', 'paired_table', 'plot_alpha',
@@ -62,7 +63,8 @@ class DistillTrial:
         options:dict|None=None, # Of the students, for `create_model`, such as `dropout`
     ):
         if split not in ("valid", "test"): raise SoccerKDError.of(f"split={split!r}", "is not known", "use 'valid' or 'test'")
-        self.dls,self.teacher,self.folder,self.epochs,self.lr,self.views = dls,getattr(teacher, "model", teacher),Path(folder),epochs,lr,views
+        self.dls,self.teacher,self.folder = dls,network_of(teacher),Path(folder)
+        self.epochs,self.lr,self.views = epochs,lr,views
         if not isinstance(self.teacher, nn.Module): raise SoccerKDError.of(f"teacher={teacher!r:.60}", "is neither a module nor a Learner", "give a trained network")
         self.split,self.precision,self.options = split,precision,options or {}
     @property

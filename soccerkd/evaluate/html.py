@@ -173,7 +173,7 @@ def _results_section(reports, setting=""):
 def _faults_html(reports):
     "What went wrong, before any number"
     told = [html.escape(o) for o in faults_text(reports).splitlines()]
-    return '<p class="note">What went wrong:<br>'+"<br>".join(told)+"</p>" if told else ""
+    return '<p class="note">What to look at:<br>'+"<br>".join(told)+"</p>" if told else ""
 
 def _confusions(reports):
     "The tables of who is taken for whom, side by side"

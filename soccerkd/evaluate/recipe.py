@@ -178,7 +178,7 @@ def faults_text(
 )->str: # A line each; empty if nothing is wrong
     "What went wrong, to print under a table"
     names = {**roles, "frozen":"frozen features"}
-    return "\n".join(f"{names.get(k, k)} went wrong: {o}" for k,r in reports.items() for o in r.get("faults", []))
+    return "\n".join(f"{names.get(k, k)}: {o}" for k,r in reports.items() for o in r.get("faults", []))
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #bdc350ed
 def judge(

@@ -21,26 +21,44 @@ from .calibration import ece, nll
 from .efficiency import *
 from .metrics import *
 from ..models.clipnet import count_params
+from ..models.teachers import class_names
 
 # %% auto #0
 __all__ = ['ask_network', 'answers', 'Report', 'report_of', 'choose_set', 'report_on', 'evaluate', 'load_report', 'commonest',
            'compare', 'hardest']
 
 # %% ../../nbs/05_evaluate/03_report.ipynb #519d487b
+def _places(learn, dl):
+    "The network's number of each class of a loader; None if both count alike, or if one has no names"
+    theirs,ours = class_names(learn),getattr(dl, "vocab", None)
+    if theirs is None or ours is None or list(ours)==theirs: return None
+    items = getattr(getattr(dl, "dataset", None), "items", None) or []
+    labels = {o.label for o in items} if items and all(hasattr(o, "label") for o in items) else set(ours)
+    if odd := sorted(map(str, labels-set(theirs))):
+        known = ", ".join(map(str, theirs))
+        fault = f"are nothing that the network knows ({known})"
+        raise SoccerKDError.of(f"clips of the class {odd[0]}", fault, "leave them out, or name them as it does")
+    return np.array([theirs.index(k) if k in theirs else -1 for k in ours])
+
+# %% ../../nbs/05_evaluate/03_report.ipynb #93139375
 def ask_network(
     learn:Learner, # Any Learner on clips
     dl, # A loader with labels, not shuffled
     f, # Called with network and clips `[B,3,T,H,W]`; gives tensors whose first axis is the batch
-)->list[np.ndarray]: # What `f` gave for all clips, and the labels `[N]`
+)->list[np.ndarray]: # What `f` gave for all clips, and the labels `[N]`, as the network counts them
     "Run `f` over a loader with the network in evaluation mode"
-    model,was = learn.model,[m for m in learn.model.modules() if m.training]
+    model,was,places = learn.model,[m for m in learn.model.modules() if m.training],_places(learn, dl)
+    batch,remedy = f"a batch of {getattr(dl, 'bs', 'these')} clips","use loaders with a smaller bs, or device='cpu'"
+    room = memory_errors(batch, dl.device, remedy)
     model.eval().to(dl.device)
     try:
-        with memory_errors(f"a batch of {getattr(dl, 'bs', 'these')} clips", dl.device, "use loaders with a smaller bs, or device='cpu'"), torch.inference_mode(): parts = [[*(o.float().cpu() for o in f(model, plain(xb))), plain(yb).cpu()] for xb,yb in dl]
+        with room, torch.inference_mode():
+            parts = [[*(o.float().cpu() for o in f(model, plain(xb))), plain(yb).cpu()] for xb,yb in dl]
     finally:
         for m in was: m.training = True
     if not parts: raise SoccerKDError.of("the loader", "has no clips", "give one with labelled clips")
-    return [torch.cat(o).numpy() for o in zip(*parts)]
+    *said,y = [torch.cat(o).numpy() for o in zip(*parts)]
+    return [*said, y if places is None else places[y]]
 
 # %% ../../nbs/05_evaluate/03_report.ipynb #e2cf56da
 def answers(
@@ -123,7 +141,8 @@ def report_on(
     z,y,frames = answers(learn, dl)
     items = list(getattr(dl.dataset, "items", []))
     groups = [getattr(o, "group", None) for o in items]
-    res = report_of(z if frames is None else frames, y, learn.dls.vocab, groups if len(groups)==len(y) and all(groups) else None)
+    vocab,told = class_names(learn) or learn.dls.vocab,len(groups)==len(y) and all(groups)
+    res = report_of(z if frames is None else frames, y, vocab, groups if told else None)
     res.ids = [getattr(o, "id", str(i)) for i,o in enumerate(items)]
     x = plain(dl.one_batch()[0])[:1]
     res.update(params=count_params(learn.model), ms_per_clip=latency(learn.model, x, n=10).median if timing else float("nan"), synthetic=is_synthetic(items))
@@ -185,12 +204,17 @@ def compare(
     base = reports[against or next(iter(reports))]
     rows = {}
     for name,r in {"commonest class":commonest(base), **reports}.items():
-        if len(r.labels)!=len(base.labels) or (r.labels!=base.labels).any():
+        if _labels_of(r)!=_labels_of(base):
             raise SoccerKDError.of(name, "was evaluated on other clips", "evaluate all networks with the same loader")
         m = mcnemar(r.right, base.right)
         rows[name] = dict(clip_accuracy=r["clip_accuracy"], low=r["interval"][0], high=r["interval"][1], macro_f1=r["macro_f1"], n=r["n"],
             params=r.get("params"), ms_per_clip=r.get("ms_per_clip"), only_this_right=m[0], only_other_right=m[1], p_mcnemar=np.nan if r is base else m[2])
     return pd.DataFrame(rows).T.convert_dtypes()
+
+# %% ../../nbs/05_evaluate/03_report.ipynb #62dbbc3e
+def _labels_of(report):
+    "The label of each clip by name, as two networks need not count alike"
+    return [report.confusion.vocab[i] for i in report.labels]
 
 # %% ../../nbs/05_evaluate/03_report.ipynb #0a1d022c
 def hardest(

@@ -12,6 +12,7 @@ from ..core import SoccerKDError
 from ..data.clips import is_synthetic
 from ..data.transforms import ClipToFloat, plain
 from .report import *
+from ..models.teachers import class_names
 
 # %% auto #0
 __all__ = ['crop_corners', 'clip_views', 'view_answers', 'evaluate_views']
@@ -71,7 +72,7 @@ def evaluate_views(
     dl,name,looks = choose_set(learn, dl, again)
     z,y = view_answers(learn, dl, n_clips, n_crops)
     clips = list(dl.dataset.items)
-    res = report_of(z.mean(1), y, learn.dls.vocab, [c.group for c in clips])
+    res = report_of(z.mean(1), y, class_names(learn) or learn.dls.vocab, [c.group for c in clips])
     res.ids = [c.id for c in clips]
     res.update(split=name, test_looks=looks, synthetic=is_synthetic(clips), views=[n_clips, n_crops], view_accuracy=float((z.argmax(2)==y[:,None]).mean()))
     return res

@@ -38,6 +38,7 @@ precisions = dict(fp32=None, bf16=torch.bfloat16, fp16=torch.float16)
 # %% ../../nbs/03_models/00_clipnet.ipynb #78468f26
 class ClipNet(nn.Module):
     "A network for clips: `[B,3,T,H,W]` in [0,1] to logits `[B,K]`"
+    vocab = None # Class names in the order of the logits, once somebody has told them
     inner_colour = False # In half precision, should colour be innermost in memory for a 3-D body?
     def __init__(self,
         body:nn.Module, # From normalised input to features
@@ -215,6 +216,7 @@ def set_classes(
     if name: model.head.set_submodule(name, new)
     else: model.head = new
     if model.config: model.config = {**model.config, "n_classes": n_classes}
+    model.vocab = None # Of the classifier that is gone
     return model
 
 # %% ../../nbs/03_models/00_clipnet.ipynb #e8ca3fd0

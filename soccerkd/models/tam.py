@@ -168,6 +168,7 @@ class TamNet(FrameNet):
         n_frames:int, # Frames in each clip of the batch at hand
     ):
         "Tell every temporal module how many frames it will meet"
+        if isinstance(n_frames, Tensor): n_frames = int(n_frames) # Of `torch.jit.trace`: it must not outlive the trace
         steps = [m for m in self.body.modules() if isinstance(m, (TAM, TemporalPool))]
         unit = 2**sum(isinstance(m, TemporalPool) for m in steps)
         if n_frames%unit: raise SoccerKDError.of(f"{n_frames} frames", f"can't be halved by temporal pooling down to 1/{unit}",

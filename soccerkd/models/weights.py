@@ -16,8 +16,8 @@ from ..core import *
 from .clipnet import *
 
 # %% auto #0
-__all__ = ['branches', 'read_state', 'fuse_branches', 'our_names', 'published_state', 'WeightsReport', 'load_weights',
-           'save_weights', 'weights_metadata', 'cached_weights']
+__all__ = ['branches', 'read_state', 'branch_names', 'fuse_branches', 'our_names', 'published_state', 'WeightsReport',
+           'load_weights', 'save_weights', 'weights_metadata', 'cached_weights']
 
 # %% ../../nbs/03_models/04_weights.ipynb #b1ec11cb
 def _open_file(path, trusted):
@@ -55,16 +55,24 @@ def read_state(
 # %% ../../nbs/03_models/04_weights.ipynb #a63996a4
 branches = "prev_se","curr_se","next_se" # In the order of our kernel
 
+def branch_names(
+    r:int, # Frames that are blended
+)->list[str]: # From the earliest frame to the latest, as in our kernel
+    "What published files call the branches of a TAM"
+    return list(branches) if r==3 else [f"blending_layers.{i}" for i in range(r)]
+
 def fuse_branches(
     state:dict[str,Tensor], # With names such as `layer1.0.tam.prev_se.fc1.weight`
 )->dict[str,Tensor]: # With `layer1.0.tam.weight`
-    "Three branches of each published TAM as one tensor"
-    found = [k for k in state if re.search(r"\.tam\.(prev|curr|next)_se\.fc1\.weight$", k)]
+    "The branches of each published TAM as one tensor"
+    name = re.compile(r"(.*\.tam)\.((?:prev|curr|next)_se|blending_layers\.\d+)\.fc1\.weight$")
+    found = {k:m.groups() for k in state if (m := name.match(k))}
     res = {k: v for k,v in state.items() if k not in found}
-    for at in dict.fromkeys(k.rsplit(".", 3)[0] for k in found):
-        parts = [state.get(f"{at}.{o}.fc1.weight") for o in branches]
-        if any(o is None for o in parts): continue # Comes out as missing
-        res[f"{at}.weight"] = torch.cat([o.flatten(1)[...,None] for o in parts], -1)
+    for at in dict.fromkeys(at for at,_ in found.values()):
+        parts = {branch:state[k] for k,(a,branch) in found.items() if a==at}
+        wanted = branch_names(3 if set(parts)&set(branches) else len(parts))
+        if set(parts)!=set(wanted): continue # Comes out as missing
+        res[f"{at}.weight"] = torch.cat([parts[o].flatten(1)[...,None] for o in wanted], -1)
     return res
 
 # %% ../../nbs/03_models/04_weights.ipynb #35b81898
@@ -83,14 +91,14 @@ def our_names(
 # %% ../../nbs/03_models/04_weights.ipynb #418a9165
 def published_state(
     model:ClipNet, # With a linear head
-)->dict[str,Tensor]: # torchvision's names, TAM in three branches
+)->dict[str,Tensor]: # torchvision's names, TAM in branches
     "The state of a model under the names that published files use"
     res = {}
     for k,v in model.state_dict().items():
         k = k.removeprefix("body.") if k.startswith("body.") else f"{model.head_name}.{k.removeprefix('head.')}"
-        if k.endswith(".tam.weight") and v.shape[-1]==3:
-            for i,o in enumerate(branches): res[f"{k[:-7]}.{o}.fc1.weight"] = v[...,i,None,None].contiguous()
-        else: res[k] = v
+        if not k.endswith(".tam.weight"): res[k] = v; continue
+        for i,o in enumerate(branch_names(v.shape[-1])):
+            res[f"{k[:-7]}.{o}.fc1.weight"] = v[...,i,None,None].contiguous()
     return res
 
 # %% ../../nbs/03_models/04_weights.ipynb #bb22fe29
@@ -144,15 +152,16 @@ def load_weights(
     missing = [k for k in own if k not in state and not k.startswith("head.") and not _optional(k) and not (no_tam and ".tam." in k)]
     extra = [k for k in state if k not in own and not _optional(k)]
     wrong = [k for k in state if k in own and state[k].shape!=own[k].shape]
-    _refuse(path, model, missing, extra, wrong)
+    _refuse(path, model, missing, extra, wrong, state)
     use = {k: v for k,v in state.items() if k in own}
     model.load_state_dict(use, strict=False)
+    if any(k.startswith("head.") for k in use): model.vocab = _vocab_in(path)
     model.weights_report = WeightsReport(Path(path).name, file_sha256(path), len(use), len(own), [k for k in own if k not in use],
         unused+[k for k in state if k not in own], notes)
     return model.weights_report
 
 # %% ../../nbs/03_models/04_weights.ipynb #b23a59b7
-def _refuse(path, model, missing, extra, wrong):
+def _refuse(path, model, missing, extra, wrong, state):
     "Raise if the file belongs to another network"
     if not (missing or extra or wrong): return
     name = (model.config or {}).get("name", type(model.body).__name__)
@@ -160,12 +169,26 @@ def _refuse(path, model, missing, extra, wrong):
     said = [f"{what}: {len(v)} (first {v[0]})" for what,v in found.items() if v]
     if extra and all(".tam." in k for k in extra): hint = "use the network with TAM (tam_...)"
     elif missing and all(".tam." in k for k in missing): hint = "use a file that holds all TAM weights"
-    else: hint = "use the file of this network"
+    else: hint = _other_tam(model, wrong, state) or "use the file of this network"
     raise SoccerKDError.of(path, f"does not fit {name}: {', '.join(said)}", hint)
+
+# %% ../../nbs/03_models/04_weights.ipynb #7d09c426
+def _other_tam(model, wrong, state):
+    "What to do if nothing is wrong but the kind of TAM; None if it is something else"
+    if not wrong or not all(".tam." in k for k in wrong): return None
+    (_,mixed,r),(_,_,ours) = state[wrong[0]].shape,model.state_dict()[wrong[0]].shape
+    if r!=ours: return f"make the network with r={r}, as many frames as the file blends (this one blends {ours})"
+    return f"make the network with depthwise={mixed==1}"
+
+def _vocab_in(path):
+    "The class names in the header of one of our files, or None"
+    if Path(path).suffix!=".safetensors": return None
+    try: return weights_metadata(path).get("vocab")
+    except SoccerKDError: return None # Somebody else's file
 
 # %% ../../nbs/03_models/04_weights.ipynb #66540da2
 def save_weights(
-    model:ClipNet, # Any of ours
+    model:nn.Module, # One of ours, or any other
     path, # Ends in `.safetensors`
     **metadata, # Further facts for the header; JSON values
 )->Path:
@@ -173,7 +196,10 @@ def save_weights(
     path = Path(path)
     if path.suffix!=".safetensors": raise SoccerKDError.of(path, "is not named .safetensors", "give it that suffix")
     state = {k: v.detach().cpu().contiguous() for k,v in model.state_dict().items()} # The format has no channels-last tensors
-    with atomic_path(path) as tmp: save_file(state, tmp, {k: json.dumps(v) for k,v in dict(config=model.config, **metadata).items()})
+    facts = dict(config=model.config if isinstance(model, ClipNet) else None, **metadata)
+    if getattr(model, "vocab", None) is not None: facts.setdefault("vocab", list(model.vocab))
+    header = {k: json.dumps(v, default=str) for k,v in facts.items()}
+    with atomic_path(path) as tmp: save_file(_own_memory(state), tmp, header)
     return path
 
 def weights_metadata(
@@ -185,6 +211,16 @@ def weights_metadata(
         with safe_open(path, "pt") as f: return {k: json.loads(v) for k,v in (f.metadata() or {}).items()}
     except (OSError, SafetensorError, ValueError) as e:
         raise SoccerKDError.of(path, f"has no header that can be read ({e})", "use a file of save_weights") from None
+
+# %% ../../nbs/03_models/04_weights.ipynb #584846ca
+def _own_memory(state):
+    "Tensors that share their memory, such as tied weights, each with its own: the format has no others"
+    seen,res = set(),{}
+    for k,v in state.items():
+        at = v.untyped_storage().data_ptr()
+        res[k] = v.clone() if at in seen and v.numel() else v
+        seen.add(at)
+    return res
 
 # %% ../../nbs/03_models/04_weights.ipynb #9b8e6ac9
 def cached_weights(

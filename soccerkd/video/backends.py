@@ -10,12 +10,12 @@ from itertools import chain, count
 from pathlib import Path
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from fastcore.basics import patch
 from PIL import Image
 from ..core import *
 from .files import image_suffixes
 from .index import VideoIndex, decoded, open_container, video_index, video_log
+from .looks import ToRGB
 from .sampling import frames_at
 
 # %% auto #0
@@ -121,7 +121,7 @@ class PyAVReader(VideoReader):
         self.index,self.threads,self._ctx,self._needs,self._sure = index,threads,None,None,[]
         super().__init__(index.path, index.times, index.fps, shown_size(index.height, index.width, resize), **kw)
     def _open(self):
-        self._cursor,self._next,self._to_rgb,self._wanted = None,0,VideoReformatter(),None
+        self._cursor,self._next,self._rgb,self._wanted = None,0,ToRGB(self.index.look),None
         self._reopen()
     def _reopen(self):
         self._shut()
@@ -233,16 +233,9 @@ def _fill(self:PyAVReader, idxs, out):
     pts = self.index.pts[idxs]
     self._wanted = set(pts.tolist()),int(pts[-1])
     try:
-        for f,o in zip(idxs, out): o[...] = self._rgb(self._frame(f))
+        for f,o in zip(idxs, out): o[...] = self._rgb(self._frame(f), self.size)
     except av.error.FFmpegError as e: raise SoccerKDError.of(self.path, f"reading failed ({e.strerror})", "copy it again") from e
     except BaseException: self._cursor = None; raise
-
-@patch
-def _rgb(self:PyAVReader, frame):
-    i = self.index
-    h,w = self.size[::-1] if i.turn%2 else self.size
-    a = self._to_rgb.reformat(frame, width=w, height=h, format="rgb24", interpolation="BILINEAR", threads=1).to_ndarray()
-    return np.rot90(a[:,::-1] if i.mirror else a, -i.turn)
 
 # %% ../../nbs/01_video/05_backends.ipynb #044905da
 def decord_misfit(
@@ -253,6 +246,7 @@ def decord_misfit(
     if i.codec!="h264": return f"the codec is {i.codec}, not h264"
     if not ("mp4" in i.container or "matroska" in i.container):
         return f"the container is {i.container.split(',')[0]}, not MP4, MOV or Matroska"
+    if i.look.hdr: return f"the colours are HDR ({i.look.hdr})"
     if i.pix_fmt not in ("yuv420p", "yuvj420p"): return f"pixels are stored as {i.pix_fmt}"
     if i.turn or i.mirror: return "the picture is turned in the metadata"
     if i.hidden: return f"an edit list hides {i.hidden} frames"
@@ -318,7 +312,8 @@ class TorchcodecReader(DecordReader):
     def _open(self):
         from torchcodec.decoders import VideoDecoder
         from torchcodec.transforms import Resize
-        small = None if self.size==(self.index.height, self.index.width) else [Resize(self.size)]
+        as_stored = self.index.look.pixel==1 and self.size==self.index.look.size
+        small = None if as_stored else [Resize(self.size)]
         self._spare = None
         self._vr = VideoDecoder(str(self.path), dimension_order="NHWC", num_ffmpeg_threads=self.threads, seek_mode=self.mode,
             transforms=small)
@@ -335,6 +330,11 @@ def _decode(self:TorchcodecReader, idxs, out):
 def _stamps(self:TorchcodecReader, idxs): return self._vr.get_frames_at(idxs).pts_seconds.numpy()
 
 # %% ../../nbs/01_video/05_backends.ipynb #9b8fbfeb
+def _misfit(index):
+    "What torchcodec would get wrong"
+    if index.look.hdr: return f"the colours are HDR ({index.look.hdr})"
+    return "packets and frames do not agree" if index.stored is None else ""
+
 def _differs(reader, index):
     n = len(index.pts)
     if len(reader._vr)!=n: return f"it finds {len(reader._vr)} frames, not {n}"
@@ -357,7 +357,7 @@ def backend_fault(
     "Why a backend can't be trusted with a file"
     key = (cls.backend, resize, *kw.values())
     if key in index.checked: return index.checked[key]
-    fault = decord_misfit(index) if cls is DecordReader else "packets and frames do not agree" if index.stored is None else ""
+    fault = decord_misfit(index) if cls is DecordReader else _misfit(index)
     try:
         if not fault:
             with cls(index, resize, **kw) as v: fault = _differs(v, index)

@@ -4,11 +4,12 @@
 
 # %% ../../nbs/01_video/01a_files.ipynb #ccba59db
 from __future__ import annotations
-import os
+import os, re
 from pathlib import Path
+from ..core import SoccerKDError
 
 # %% auto #0
-__all__ = ['video_suffixes', 'image_suffixes', 'find_videos']
+__all__ = ['video_suffixes', 'image_suffixes', 'find_videos', 'local_file']
 
 # %% ../../nbs/01_video/01a_files.ipynb #4414656f
 _modern = ".mp4 .m4v .mov .qt .mkv .mk3d .webm .ts .m2ts .mts .m2t .trp .tp .ogv .ogm .mj2 .ismv"
@@ -23,12 +24,35 @@ def find_videos(
     fps:float|None=None, # Pictures per second of folders of pictures; without it they are left out
 )->list[Path]: # Sorted inside each folder
     "Video files, and folders of pictures if `fps` is given"
-    paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    paths = [paths] if isinstance(paths, (str, os.PathLike, int)) else list(paths)
     endings = video_suffixes-image_suffixes if fps else video_suffixes
     res = []
-    for p in map(Path, paths):
+    for p in (Path(str(o) if isinstance(o, int) else o) for o in paths): # Opening refuses a camera's number
         if not p.is_dir(): res.append(p); continue
         inside = sorted(o for o in p.rglob("*") if not o.name.startswith("."))
         res += [o for o in inside if o.suffix.lower() in endings and o.is_file()]
         if fps: res += sorted({o.parent for o in inside if o.suffix.lower() in image_suffixes})
     return res
+
+# %% ../../nbs/01_video/01a_files.ipynb #830adea6
+_address = re.compile(r"([a-z][a-z0-9+.-]+):/+|(www\.|m\.)?youtu(be\.com|\.be)/|www\.", re.I)
+_camera = re.compile(r"\d{1,2}|/dev/video\d+")
+
+def local_file(
+    path, # What a user gave as a video
+)->Path:
+    "The path of a file or folder; an address or a camera is refused, with what works instead"
+    if not isinstance(path, (str, os.PathLike, int)):
+        raise SoccerKDError.of(f"{path!r:.80}", "is no path", "give the name of a video file")
+    text = os.fspath(path) if isinstance(path, os.PathLike) else str(path)
+    address = _address.match(text)
+    a_file = os.path.exists(text) and not text.startswith("/dev/") # Whatever its name
+    if a_file or not (address or _camera.fullmatch(text)): return Path(text)
+    if address and (address[1] or "").lower()=="file":
+        alone = re.sub("^file:/+", "/", text, flags=re.I)
+        raise SoccerKDError.of(text, "is an address", f"give the path alone, such as {alone}")
+    if address and address[1]: text = text.replace(address[0], f"{address[1]}://", 1) # A Path leaves one slash of two
+    source = f"-i {text} -c copy" if address else "-f v4l2 -i /dev/video0"
+    pipe = f"ffmpeg {source} -f matroska - | soccerkd predict - --model RUN"
+    kind,first = ("an address", "download it first") if address else ("a camera", "record it to a file first")
+    raise SoccerKDError.of(text, f"is {kind}, not a file", f"{first}, or predict it live: {pipe}")

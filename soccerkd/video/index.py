@@ -16,6 +16,8 @@ import numpy as np
 from fastcore.basics import patch
 from ..core import *
 from .clock import *
+from .files import local_file
+from .looks import Look, look_of
 
 # %% auto #0
 __all__ = ['video_log', 'open_container', 'decoded', 'VideoIndex', 'video_index', 'forget_index']
@@ -141,7 +143,7 @@ def open_container(
     threads:int=1, # Decoding threads of the video stream
 ):
     "The container of a file and its video stream, closed on the way out"
-    path = Path(path)
+    path = local_file(path)
     _check_file(path)
     try: c = av.open(str(path), metadata_errors="replace")
     except av.error.FFmpegError as e:
@@ -299,13 +301,7 @@ class VideoIndex:
     checked:dict = field(default_factory=dict) # What other backends were found to do with this file
     note:str = "" # What a reader of the file should know about its end, or its clock
     stays:float = 0. # How long the last frame is shown, in seconds
-
-# %% ../../nbs/01_video/03_index.ipynb #3e55870d
-def _turn(frame):
-    m = next((np.frombuffer(bytes(o), np.int32).reshape(3, 3)/65536 for o in frame.side_data if o.type.name=="DISPLAYMATRIX"), np.eye(3))
-    mirror = bool(np.linalg.det(m[:2,:2])<0)
-    a,b = -m[0,:2] if mirror else m[0,:2]
-    return round(math.degrees(math.atan2(b, a))/90)%4,mirror
+    look:Look|None = None # How its pictures are meant to be seen
 
 # %% ../../nbs/01_video/03_index.ipynb #6c52a537
 def _decode_all(path):
@@ -425,13 +421,12 @@ def _build_index(path):
         if note: video_log.warning("%s: %s", path, note)
         told = shown.told if len(pts)==len(shown.pts) else 0.
         facts = dict(note=note, stays=last_stays(told, _rate(s)), rate=float(_rate(s)))
-        return VideoIndex(str(path), c.format.name, s.codec_context.codec.canonical_name, frames[0].format.name, **_as_shown(frames[0]),
+        return VideoIndex(str(path), c.format.name, s.codec_context.codec.canonical_name, frames[0].format.name, **_as_shown(look_of(s, frames[0])),
             **_as_stored(got.rows, shown), pts=np.array(pts, np.int64), **facts)
 
-def _as_shown(frame):
-    turn,mirror = _turn(frame)
-    w,h = (frame.height,frame.width) if turn%2 else (frame.width,frame.height)
-    return dict(width=w, height=h, turn=turn, mirror=mirror)
+def _as_shown(look):
+    height,width = look.size
+    return dict(width=width, height=height, turn=look.turn, mirror=look.mirror, look=look)
 
 def _as_stored(rows, shown):
     "Where packets are, and at which of them decoding may start"
@@ -454,7 +449,7 @@ def video_index(
     path, # A video file
 )->VideoIndex:
     "Index of a file; remembered until the file changes"
-    path = Path(path)
+    path = local_file(path)
     _check_file(path)
     st = path.stat()
     key = (os.path.abspath(path), st.st_size, st.st_mtime_ns)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 from ..core import *
+from .files import local_file
 from .index import VideoIndex, video_index, video_log
 from .backends import *
 
@@ -25,6 +26,7 @@ _modules = dict(decord="decord", torchcodec="torchcodec.decoders")
 @lru_cache
 def _missing(name):
     try: importlib.import_module(_modules[name])
+    except ModuleNotFoundError as e: return f"{e.name} is not installed"
     except (ImportError, OSError, RuntimeError) as e: return (str(e).strip() or type(e).__name__).splitlines()[0]
     return ""
 
@@ -60,7 +62,8 @@ def open_video(
     "A reader of exact frames"
     if backend not in ("auto", "decord", "pyav", "torchcodec", "frames"):
         raise SoccerKDError.of(f"backend={backend!r}", "is not known", "use 'auto', 'decord', 'pyav', 'torchcodec' or 'frames'")
-    path,again = Path(path),(open_video, str(path), backend, resize, fps, threads)
+    path = local_file(path)
+    again = open_video,str(path),backend,resize,fps,threads
     if backend=="frames" and not path.is_dir():
         raise SoccerKDError.of(path, "is no folder of pictures", "check the path, or leave `backend` out for a video file")
     if path.is_dir() and backend in ("auto", "frames"): return FrameReader(path, fps, resize, again=again)

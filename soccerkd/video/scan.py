@@ -19,14 +19,14 @@ __all__ = ['scan_columns', 'scan_videos']
 
 # %% ../../nbs/01_video/02_scan.ipynb #c832b7ce
 def _row(path, full, resize, fps):
-    path = Path(path)
+    path = local_file(path)
     with open_video(path, resize=resize, fps=fps) as v:
         h,w = v.size
         row = dict(reason=v.reason, codec="", width=w, height=h, frames=len(v), fps=round(v.fps, 3), seconds=round(v.duration, 3),
             rotation=0, backend=v.backend)
         if path.is_dir(): v.get_array([0, len(v)-1] if not full else range(len(v))); return row
     i = video_index(path)
-    row["reason"] = "; ".join(o for o in (i.note, row["reason"]) if o)
+    row["reason"] = "; ".join(o for o in (i.note, *i.look.notes(), row["reason"]) if o)
     if full or "it fails" in row["reason"]: _decode_whole(i)
     return dict(row, codec=i.codec, width=i.width, height=i.height, rotation=i.turn*90)
 
