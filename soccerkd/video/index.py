@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging, math, os, struct, threading
 from collections import OrderedDict
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -454,7 +454,9 @@ def video_index(
     st = path.stat()
     key = (os.path.abspath(path), st.st_size, st.st_mtime_ns)
     with _lock:
-        if key in _kept: _kept.move_to_end(key); return _kept[key]
+        found = _kept.get(key)
+        if found: _kept.move_to_end(key)
+    if found: return found if found.path==str(path) else replace(found, path=str(path)) # By the name it is asked for: folders change
     index = _build_index(path)
     with _lock:
         _kept[key] = index
