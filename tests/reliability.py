@@ -177,7 +177,7 @@ def watched(path, kind, was, net):
     with contextlib.suppress(SoccerKDError): known = video_index(path)
     if known and not exact: at = moments(known) # A damaged clock is a clock
     rel = np.array(at)-at[0]
-    def frame(t): return int(np.searchsorted(rel, min(t, s.until-s.step if s.until else t)+1e-4, "right"))-1 # The last picture stands until the end of its window
+    def frame(t): return int(np.searchsorted(rel, min(t, s.until-1/s.rate if s.until else t)+1e-4, "right"))-1 # The last picture stands until the end of its window
     given = {(frame(t), p) for w,o in zip(windows, eye.prints) for t,p in zip(w.times, o)}
     expect = dict(zip(was.at, was.shown))
     wrong = sorted({i for i,p in given if p!=(was.shown[i] if exact else expect.get(at[i]))})

@@ -361,7 +361,7 @@ def ten_minutes(tmp_path_factory):
 def test_idle_reader_of_ten_minutes_is_small(ten_minutes, backend):
     "An open reader that has given some frames holds less than 300 MB; decord alone keeps growing"
     code = """if True:
-        import os, sys, time
+        import os, sys, time, torch
         from pathlib import Path
         from soccerkd.video.reader import open_video
         def resident(): return int(Path("/proc/self/statm").read_text().split()[1])*os.sysconf("SC_PAGE_SIZE")/2**20

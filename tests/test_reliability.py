@@ -1,8 +1,8 @@
 "What users, disks and bad luck do to files and programs: one sentence, and nothing lost. `tests/reliability.py` makes the damage"
-import errno, json, os, pickle, re, shutil, signal, time, zipfile
+import contextlib, errno, json, os, pickle, re, shutil, signal, subprocess, sys, time, zipfile
 from pathlib import Path
 import numpy as np, pandas as pd, pytest, torch
-from conftest import root
+from conftest import root, users_env
 import reliability as rel
 from soccerkd.core import SoccerKDError, file_sha256, read_json, write_json
 from soccerkd.video.reader import open_video
@@ -95,13 +95,28 @@ def test_interrupted_scan(tmp_path, programs):
     done = programs.run(*cmd)
     assert "801 of 801" in done.stdout and len(pd.read_csv(tmp_path/"out.csv"))==801 and not part.exists()
 
+def in_terminal(args, env):
+    "Standard output of a program, and what a terminal gets of its error stream"
+    import pty # Not on Windows
+    ours,its = pty.openpty()
+    p = subprocess.Popen([sys.executable, *map(str, args)], stdout=subprocess.PIPE, stderr=its, env=env, text=True)
+    os.close(its)
+    said = b""
+    with contextlib.suppress(OSError): # What Linux says when the program has ended
+        while part := os.read(ours, 4096): said += part
+    os.close(ours)
+    return p.communicate()[0],said.decode()
+
+@unix
 def test_bar_of_a_user(tmp_path, programs):
-    "Who waits sees how far it is and how long it will take, on the error stream if standard output is for a program"
+    "Who waits at a terminal sees how far it is and how long it will take; a log gets no bar"
     for i in range(40): stamped_video(tmp_path/f"{i:02}.mp4", n=2, size=(48, 48))
-    done = programs.run("-c", "import sys; from soccerkd.deploy.cli import main; sys.exit(main())", "scan", tmp_path, "--json")
-    shown = re.findall(r"(\d+\.\d+)% \[(\d+)/40 (\d\d:\d\d)<(\d\d:\d\d)", done.stderr)
-    assert len(shown)>1 and shown[-1][:2]==("100.00", "40"), done.stderr[-500:]
-    assert [int(o[1]) for o in shown]==sorted(int(o[1]) for o in shown) and len(json.loads(done.stdout))==40
+    args = ["-c", "import sys; from soccerkd.deploy.cli import main; sys.exit(main())", "scan", tmp_path, "--json"]
+    out,err = in_terminal(args, {**users_env(), "PYTHONPATH":str(root)})
+    shown = re.findall(r"(\d+\.\d+)% \[(\d+)/40 (\d\d:\d\d)<(\d\d:\d\d)", err)
+    assert len(shown)>1 and shown[-1][:2]==("100.00", "40"), err[-500:]
+    assert [int(o[1]) for o in shown]==sorted(int(o[1]) for o in shown) and len(json.loads(out))==40
+    assert "%" not in programs.run(*args).stderr
 
 @unix
 def test_nobody_renders_for_a_dead_parent(tmp_path, programs):

@@ -88,9 +88,12 @@ class Watcher:
 
 # %% ../../nbs/06_deploy/11_bulk.ipynb #f4efbe7f
 class _Stream(io.RawIOBase):
-    "A video in a bucket, read in order"
+    "A video in a bucket, where any part of a file can be read"
     def __init__(self, f, name): self.f,self.name = f,name
     def readable(self): return True
+    def seekable(self): return True
+    def seek(self, to, whence=0): return self.f.seek(to, whence)
+    def tell(self): return self.f.tell()
     def read(self, n=-1): return self.f.read(n if n>=0 else None)
 
 @patch
@@ -114,7 +117,7 @@ def watch(self:Watcher, video):
     "Events of a file or of a stream"
     if not is_address(video): return predict_video(video, self.net, **self.how)
     place,path = _place(video)
-    with place.open_input_stream(path) as f: return predict_video(_Stream(f, video), self.net, **self.how)
+    with place.open_input_file(path) as f: return predict_video(_Stream(f, video), self.net, **self.how)
 
 @patch
 def head(self:Watcher, video):
