@@ -111,6 +111,7 @@ class _Tail:
         self.ordered = self.ordered and not (self.stored and p.pts<self.stored[-1])
         self.stored.append(p.pts)
 
+# %% ../../nbs/06_deploy/06_stream.ipynb #55fa9df1
 @patch
 def _read(self:WindowStream, c, s):
     "Packets up to the end of what can be read"
@@ -316,6 +317,7 @@ class _Timed:
     bad:bool # Made up, or predicted from what was
     gap:bool # Something before it is in doubt
 
+# %% ../../nbs/06_deploy/06_stream.ipynb #a6b8d9cc
 @patch
 def _all_frames(self:WindowStream, s, decoded, clock, doubt=False):
     "Frames with their times; `decoded` gives key flag, frames and success of each packet"
