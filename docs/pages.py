@@ -30,7 +30,7 @@ parts = {"tutorials": "Tutorials", ".": "Foundation", "benchmarks": "Benchmarks"
 def part(f):
     "Title of the part of the book that a notebook belongs to"
     folder = f.relative_to(nbs).parent.as_posix()
-    return parts.get(folder) or re.sub(r"^\d+_", "", folder).capitalize()
+    return parts.get(folder) or re.sub(r"^\d+[a-z]?_", "", folder).capitalize()
 
 def order(f):
     "Sorts notebooks as they are read: the front page, the tutorials, the first floor, the numbered folders, the benchmarks"

@@ -6,9 +6,12 @@ from soccerkd.video.sampling import *
 from soccerkd.video.reader import *
 from soccerkd.video.files import *
 from soccerkd.video.scan import *
-from soccerkd.data.render import write_video
-from soccerkd.data.world import *
-from soccerkd.data.nothing import *
+from soccerkd.video.windows import clip_recipe, roi_box
+from soccerkd.video.stream import *
+from soccerkd.world.render import write_video
+from soccerkd.world.scene import *
+from soccerkd.world.nothing import *
+from soccerkd.world.clips import *
 from soccerkd.data.tables import *
 from soccerkd.data.splits import *
 from soccerkd.data.transforms import *
@@ -17,6 +20,7 @@ from soccerkd.data.decode import *
 from soccerkd.data.clips import *
 from soccerkd.data.cache import *
 from soccerkd.data.soccerdb1 import *
+from soccerkd.data.events import *
 from soccerkd.models.clipnet import *
 from soccerkd.models.tam import *
 from soccerkd.models.image import *
@@ -55,12 +59,9 @@ from soccerkd.evaluate.mistakes import *
 from soccerkd.evaluate.study import *
 from soccerkd.evaluate.alpha import *
 from soccerkd.evaluate.explorer import *
+from soccerkd.evaluate.timeline import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
-from soccerkd.deploy.events import *
-from soccerkd.deploy.timeline import *
-from soccerkd.deploy.windows import clip_recipe, roi_box
-from soccerkd.deploy.stream import *
 from soccerkd.deploy.predict import *
 from soccerkd.deploy.export import *
 from soccerkd.deploy.onnx_clips import *

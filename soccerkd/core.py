@@ -14,9 +14,9 @@ from fastprogress.fastprogress import ConsoleProgressBar, progress_bar
 
 # %% auto #0
 __all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'refuse_pointer', 'disk_errors', 'atomic_path',
-           'write_json', 'read_json', 'find_run', 'file_sha256', 'watched', 'track', 'quiet_bars', 'process_number',
-           'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16', 'pick_precision', 'versions', 'cpu_name',
-           'machine_info']
+           'write_json', 'read_json', 'find_run', 'file_sha256', 'out_of_memory', 'memory_errors', 'watched', 'track',
+           'quiet_bars', 'process_number', 'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16', 'pick_precision',
+           'versions', 'cpu_name', 'machine_info']
 
 # %% ../nbs/00_core.ipynb #745a5fc9
 class SoccerKDError(ValueError):
@@ -154,6 +154,29 @@ def file_sha256(
 )->str: # 64 hexadecimal digits
     "Checksum of a file, read in pieces"
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
+
+# %% ../nbs/00_core.ipynb #4c6780b1
+def out_of_memory(
+    e:Exception, # Any error
+)->bool:
+    "Whether an error says that memory did not suffice, on a GPU or here"
+    import torch
+    return isinstance(e, (torch.OutOfMemoryError, MemoryError)) or isinstance(e, RuntimeError) and "can't allocate memory" in str(e)
+
+
+# %% ../nbs/00_core.ipynb #db811fdd
+@contextmanager
+def memory_errors(
+    what, # What has to fit, such as "a batch of 8 clips"
+    device, # Where
+    remedy, # What the user can do
+):
+    "Memory that does not suffice for what the block does is one `SoccerKDError`"
+    try: yield
+    except (RuntimeError, MemoryError) as e:
+        if not out_of_memory(e): raise
+        raise SoccerKDError.of(what, f"does not fit into the memory of {device}", remedy) from None
+
 
 # %% ../nbs/00_core.ipynb #fb62b1c7
 def watched()->bool:

@@ -14,7 +14,7 @@ warnings.filterwarnings("ignore", category=FutureWarning)
 import av, numpy as np, torch
 from soccerkd.core import SoccerKDError, data_home, read_json, rng_for, write_json
 from soccerkd.deploy.predict import predict_video
-from soccerkd.deploy.stream import stream_windows
+from soccerkd.video.stream import stream_windows
 from soccerkd.video.index import video_index
 from soccerkd.video.reader import open_files, open_video
 from soccerkd.video.scan import scan_videos

@@ -6,8 +6,8 @@ import av, numpy as np, pytest
 from conftest import root
 from test_reader import closed, cut_mp4, film, front_cut, ways
 from soccerkd.core import SoccerKDError, data_home, rng_for
-from soccerkd.deploy.stream import stream_windows
-from soccerkd.deploy.windows import _square, clip_recipe
+from soccerkd.video.stream import stream_windows
+from soccerkd.video.windows import _square, clip_recipe
 from soccerkd.video.backends import PyAVReader
 from soccerkd.video.index import video_index
 from soccerkd.video.reader import open_video
@@ -226,7 +226,7 @@ def test_sources(film, tmp_path):
     path = stamped_video(tmp_path/"late index.mp4", n=90, size=(96, 160), options=dict(crf="4"))
     with open(path, "rb") as f: assert agree(path, source=f).notes==[]
     agree(path, source=io.BytesIO(path.read_bytes()))
-    code = f"import sys; sys.path.insert(0, {str(root)!r})\nfrom soccerkd.deploy.stream import *\nfrom soccerkd.deploy.windows import clip_recipe\n" \
+    code = f"import sys; sys.path.insert(0, {str(root)!r})\nfrom soccerkd.video.stream import *\nfrom soccerkd.video.windows import clip_recipe\n" \
         "s = stream_windows(sys.stdin.buffer.raw, clip_recipe(dict(n_frames=4, size=32)))\nprint(len(list(s)), len(s))"
     def run(stdin): return subprocess.run([sys.executable, "-c", code], stdin=stdin, capture_output=True, text=True)
     with open(path, "rb") as f: assert run(f).stdout.split()==["3", "3"] # soccerkd predict - < film.mp4

@@ -97,7 +97,7 @@ print(json.dumps(dict(there=there, torch="torch" in sys.modules, vocab=net.vocab
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     "An exported network, the network, and a video"
-    from soccerkd.data.world import make_clips
+    from soccerkd.world.clips import make_clips
     from soccerkd.deploy.export import export_onnx
     d = tmp_path_factory.mktemp("exported")
     learn = learner("squeezenet1_0", 4, 32, {})

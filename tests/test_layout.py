@@ -4,7 +4,8 @@ from collections import Counter
 import pytest
 from conftest import root
 
-FLOORS = [["core"], ["video"], ["data", "models"], ["distill"], ["evaluate"], ["spot", "pose", "pitch"], ["deploy"], ["all"]]
+FLOORS = [["core"], ["video", "world", "models"], ["data"], ["distill"], ["evaluate"], ["spot", "pose", "pitch"], ["deploy"], ["all"]]
+STRANGERS = {("data", "models"), ("data", "world")} # Of different floors, and yet one knows nothing of the other
 floor = {room:i for i,rooms in enumerate(FLOORS) for room in rooms}
 modules = sorted(o for o in (root/"soccerkd").rglob("*.py") if not o.name.startswith("_"))
 pages = sorted(o for o in (root/"nbs").rglob("*.ipynb") if not any(p[0] in "._" for p in o.relative_to(root/"nbs").parts))
@@ -26,14 +27,18 @@ def code(nb):
         src = "".join(c["source"])
         if c["cell_type"]=="code" and not re.search(r"^\s*[%!]", src, re.M): yield ast.parse(src)
 
+def may(a, b):
+    "May a module of room `a` import from room `b`?"
+    return floor[a]>floor[b] and (a, b) not in STRANGERS
+
 @pytest.mark.parametrize("path", modules, ids=name)
 def test_floor(path):
     used = imports(ast.parse(path.read_text(encoding="utf-8")), path)
     rooms = {o.split(".")[1] for o in used if o.startswith("soccerkd.")} - {room(path), "__version__"}
-    assert not [o for o in rooms if floor[o]>=floor[room(path)]]
+    assert not [o for o in rooms if not may(room(path), o)]
 
 # What a notebook user does not name: the inside of the decoders, of the synthetic world and of a fast convolution
-inside = set("video.clock video.looks video.index video.backends video.stamp data.pitch data.players data.look data.render models.speed".split())
+inside = set("video.clock video.looks video.index video.backends video.stamp video.source video.windows world.field world.players world.look world.render models.speed".split())
 
 def test_all():
     "`from soccerkd.all import *` brings every module but those of the inside and the commands"
@@ -44,7 +49,36 @@ def test_all():
 def test_floors_can_fail():
     "A lesson that imports a model from the data room would be found"
     used = list(imports(ast.parse("def f():\n    from ..models.tam import TAM"), root/"soccerkd"/"data"/"clips.py"))
-    assert used==["soccerkd.models.tam.TAM"] and floor["models"]>=floor["data"]
+    assert used==["soccerkd.models.tam.TAM"] and not may("data", "models")
+    assert may("data", "video") and not may("video", "data") and not may("models", "video")
+
+def module_of(o):
+    "The module in which an imported name is defined, or that it is"
+    parts = o.removeprefix("soccerkd.").split(".")
+    known = {".".join(p.relative_to(root/"soccerkd").with_suffix("").parts) for p in modules}
+    return next((m for n in (len(parts), len(parts)-1) if (m := ".".join(parts[:n])) in known), None)
+
+def circle(graph):
+    "Modules that import each other in a circle, one after the other; empty if there is none"
+    done = set()
+    def visit(m, way):
+        if m in way: return way[way.index(m):]
+        if m in done: return []
+        found = next((c for o in sorted(graph.get(m, ())) if (c := visit(o, [*way, m]))), [])
+        done.add(m)
+        return found
+    return next((c for m in sorted(graph) if (c := visit(m, []))), [])
+
+def test_circles():
+    "No module is needed by one that it needs, imports inside functions counted"
+    graph = {}
+    for path in modules:
+        used = imports(ast.parse(path.read_text(encoding="utf-8")), path)
+        ours = {module_of(o) for o in used if o.startswith("soccerkd.")}
+        graph[module_of("soccerkd."+".".join(path.relative_to(root/"soccerkd").with_suffix("").parts))] = ours-{None}
+    del graph["all"]
+    assert len(graph)>50 and circle(graph)==[]
+    assert circle(dict(a={"b"}, b={"c"}, c={"b"}))==["b", "c"]
 
 def test_numbers():
     "A number stands for one page in its folder, and no two pages get one address"
@@ -61,7 +95,7 @@ def test_page(path):
     for t in code(path): assert len({isinstance(o, (ast.Import, ast.ImportFrom)) for o in t.body})<2, f"imports and code in one cell:\n{ast.unparse(t)}"
     src = path.read_text(encoding="utf-8")
     exp = re.search(r"#\| *default_exp +([\w.]+)", src)
-    folder = re.sub(r"^\d+_", "", path.relative_to(root/"nbs").parts[0])
+    folder = re.sub(r"^\d+[a-z]?_", "", path.relative_to(root/"nbs").parts[0])
     if exp: assert exp[1].split(".")[0]==re.sub(r"\.ipynb$", "", folder)
     if folder in ("tutorials", "benchmarks"):
         assert not exp

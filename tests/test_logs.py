@@ -6,7 +6,7 @@ script = """
 import sys
 from pathlib import Path
 from soccerkd.deploy.cli import main
-from soccerkd.data.world import make_clips
+from soccerkd.world.clips import make_clips
 d = Path(sys.argv[1])
 clips = make_clips(d/"clips", per_class=6, seed=0, size=48, n_frames=12, workers=1, splits=(.5, .25, .25))
 film = next((clips/"train"/"kick").glob("*.mp4"))

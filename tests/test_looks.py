@@ -4,10 +4,10 @@ from fractions import Fraction
 import av, numpy as np, pytest
 from PIL import Image, ImageDraw
 from soccerkd.core import SoccerKDError, data_home
-from soccerkd.deploy.events import find_events
+from soccerkd.data.events import find_events
 from soccerkd.deploy.predict import predict_video
-from soccerkd.deploy.stream import stream_windows
-from soccerkd.deploy.windows import clip_recipe
+from soccerkd.video.stream import stream_windows
+from soccerkd.video.windows import clip_recipe
 from soccerkd.video.index import video_index
 from soccerkd.video.looks import ToRGB, ordinary_colours
 from soccerkd.video.reader import _missing, open_video

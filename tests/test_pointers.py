@@ -50,7 +50,7 @@ def boxes(f):
     box_views(f)
 
 def events(f):
-    from soccerkd.deploy.events import read_events
+    from soccerkd.data.events import read_events
     read_events(f)
 
 openers = [(video, "match.mp4"), (scanned, "match.mkv"), (frames, "frame_0001.jpg"), (weights, "net.pth"), (weights, "net.safetensors"),

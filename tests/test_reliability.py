@@ -121,7 +121,7 @@ def test_bar_of_a_user(tmp_path, programs):
 @unix
 def test_nobody_renders_for_a_dead_parent(tmp_path, programs):
     "The processes of `make_clips` end when it is killed"
-    code = "import sys\nfrom soccerkd.data.world import make_clips\nif __name__=='__main__': make_clips(sys.argv[1], per_class=64, size=224, workers=2)"
+    code = "import sys\nfrom soccerkd.world.clips import make_clips\nif __name__=='__main__': make_clips(sys.argv[1], per_class=64, size=224, workers=2)"
     (tmp_path/"run.py").write_text(code)
     p = programs.start(tmp_path/"run.py", tmp_path/"set")
     def kids(): return [int(o) for o in Path(f"/proc/{p.pid}/task/{p.pid}/children").read_text().split()]

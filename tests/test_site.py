@@ -142,7 +142,7 @@ def test_reading_order(book, writer):
     order = list(writer.chapters())
     assert order[0]=="index" and order[1].startswith("tutorials/") and order[-1].startswith("benchmarks/")
     rooms = [o.split("/")[0] for o in order[1:]]
-    assert [k for k,o in zip(rooms, [None, *rooms]) if k!=o]==["tutorials", "core", "01_video", "02_data", "03_models", "04_distill", "05_evaluate", "06_deploy", "benchmarks"]
+    assert [k for k,o in zip(rooms, [None, *rooms]) if k!=o]==["tutorials", "core", "01_video", "01a_world", "02_data", "03_models", "04_distill", "05_evaluate", "06_deploy", "benchmarks"]
     for a,b in zip(order, order[1:]):
         m = re.search(r'<a class="next-page" href="([^"]+)"', (book/f"{a}.html").read_text(encoding="utf-8"))
         assert (book/f"{a}.html").parent.joinpath(m[1]).resolve()==(book/f"{b}.html").resolve()

@@ -170,7 +170,7 @@ def test_command(tmp_path):
     "`soccerkd study` with real trainings, killed with -9 twice, then run by two processes at once: the trials are those of a study that nobody disturbed"
     import json
     from soccerkd.core import SoccerKDError
-    from soccerkd.data.world import make_clips
+    from soccerkd.world.clips import make_clips
     clips = make_clips(tmp_path/"clips", per_class=16, seed=0, size=64, splits=(.5,.25,.25))
     env = {**{k:v for k,v in os.environ.items() if k!="IN_TEST"}, "PYTHONPATH":str(root), "OMP_NUM_THREADS":"1"}
     def command(out): return [sys.executable, "-c", "import sys; from soccerkd.deploy.cli import main; sys.exit(main())", "study", str(clips), "--out", str(tmp_path/out), "--teacher", "tam_resnet18",

@@ -51,7 +51,7 @@ def reachable(url, proc, seconds=90):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     "Clips, a notebook, and settings that load nothing from elsewhere"
-    from soccerkd.data.world import make_clips
+    from soccerkd.world.clips import make_clips
     d = tmp_path_factory.mktemp("lab")
     make_clips(d/"clips", per_class=4, seed=0, size=96, splits=(.5,.5,0.), workers=1)
     nb = dict(nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=dict(name="python3", display_name="python3", language="python")),

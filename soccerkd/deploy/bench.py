@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from ..core import SoccerKDError, machine_info, pick_device, pick_precision, read_json, rng_for, seed_everything, write_json
 from ..data.clips import ClipDataLoaders
 from ..data.decode import DecodeClip
-from ..data.world import make_clips
+from ..world.clips import make_clips
 from ..distill.bank import TeacherBank
 from ..distill.callback import DistillCallback, frozen
 from ..distill.learner import adamw, distill_learner, teacher_learner

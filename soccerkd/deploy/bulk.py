@@ -11,7 +11,7 @@ import pandas as pd
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..core import SoccerKDError, track
-from .events import find_events
+from ..data.events import find_events
 from .predict import *
 from .predict import _promise
 from ..distill.ray_bank import start_ray

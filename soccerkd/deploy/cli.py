@@ -415,7 +415,7 @@ def predict(
     how = dict(length=length, hop=hop, bs=bs, resume=not afresh, **part, **events)
     _alone(videos, workers, device, film, soccernet, boxes)
     if soccernet:
-        from soccerkd.deploy.events import _game
+        from soccerkd.data.events import _game
         _game(soccernet, [half])
     if workers:
         from soccerkd.deploy.bulk import predict_bulk

@@ -13,7 +13,7 @@ import torch
 from ..core import SoccerKDError, atomic_path, machine_info, pick_device, pick_precision, read_json, write_json
 from ..data.clips import ClipDataLoaders
 from ..data.transforms import show_strip
-from ..data.world import make_clips
+from ..world.clips import make_clips
 from ..distill.bank import locked
 from ..distill.runs import load_run
 from ..evaluate.html import pick_examples, write_report

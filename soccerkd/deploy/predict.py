@@ -12,9 +12,10 @@ import pandas as pd
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..core import SoccerKDError, disk_errors, find_run, read_json, file_sha256, refuse_pointer, track
-from .events import *
-from .stream import *
-from .windows import *
+import soccerkd.evaluate.timeline # Events.plot and Events.film
+from ..data.events import *
+from ..video.stream import *
+from ..video.windows import *
 from ..data.tables import cell_text, read_table, with_numbers
 from ..video.files import find_videos, local_file
 

@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 from ..core import SoccerKDError, atomic_path
-from ..data.render import Painter
-from ..data.world import CLASSES, make_scene
+from ..world.render import Painter
+from ..world.clips import CLASSES, make_scene
 from ..models.clipnet import precisions
 from ..video.reader import open_video
 from ..video.sampling import segment_times

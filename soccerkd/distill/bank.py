@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fastai.data.transforms import ToTensor
 from fastai.learner import Learner
 from fastcore.all import delegates, patch
-from ..core import SoccerKDError, disk_errors, track
+from ..core import SoccerKDError, disk_errors, memory_errors, track
 from ..data.clips import *
 from ..data.decode import *
 from ..data.splits import *
@@ -460,7 +460,6 @@ def ask_teacher(
     out,views,(name,ask) = [],seeds.shape[1],_asked(what)
     places = class_order(class_names(teacher), dls.vocab) if name=="logits" else None # Kept in the order of the loaders
     pairs = [(i, v) for i in items for v in range(views)]
-    from soccerkd.distill.learner import memory_errors # Not above: that page imports this one
     room = memory_errors(f"a batch of {min(bs, len(pairs))} views", dls.device, "say bs= with a smaller number; the answers so far are kept")
     with room, frozen(teacher), torch.inference_mode():
         for at in range(0, len(pairs), bs):

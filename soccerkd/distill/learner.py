@@ -18,7 +18,7 @@ from fastai.metrics import accuracy
 from fastai.optimizer import OptimWrapper
 from fastcore.all import L, delegates, patch
 from torch.amp import GradScaler
-from ..core import SoccerKDError, pick_device, pick_precision
+from ..core import SoccerKDError, memory_errors, out_of_memory, pick_device, pick_precision
 from .callback import *
 from .feature_bank import *
 from .losses import *
@@ -28,8 +28,8 @@ from ..models.jointnet import refuse_random_backbone
 from ..models.zoo import create_model, freeze_backbone, model_groups
 
 # %% auto #0
-__all__ = ['adamw', 'LossScale', 'WarmUp', 'SmoothLoss', 'LateRecorder', 'TorchOptim', 'out_of_memory', 'memory_errors',
-           'ClipLearner', 'teacher_learner', 'tell_classes', 'distill_learner', 'partial_mean']
+__all__ = ['adamw', 'LossScale', 'WarmUp', 'SmoothLoss', 'LateRecorder', 'TorchOptim', 'ClipLearner', 'teacher_learner',
+           'tell_classes', 'distill_learner', 'partial_mean']
 
 # %% ../../nbs/04_distill/02_learner.ipynb #72950d80
 class LossScale(MixedPrecision):
@@ -125,24 +125,6 @@ class TorchOptim(OptimWrapper):
 adamw = partial(TorchOptim, opt=torch.optim.AdamW, fused=True, betas=(.9,.99), eps=1e-5) # fastai's defaults
 
 # %% ../../nbs/04_distill/02_learner.ipynb #a59bc105
-def out_of_memory(
-    e:Exception, # Any error
-)->bool:
-    "Whether an error says that memory did not suffice, on a GPU or here"
-    return isinstance(e, (torch.OutOfMemoryError, MemoryError)) or isinstance(e, RuntimeError) and "can't allocate memory" in str(e)
-
-@contextmanager
-def memory_errors(
-    what, # What has to fit, such as "a batch of 8 clips"
-    device, # Where
-    remedy, # What the user can do
-):
-    "Memory that does not suffice for what the block does is one `SoccerKDError`"
-    try: yield
-    except (RuntimeError, MemoryError) as e:
-        if not out_of_memory(e): raise
-        raise SoccerKDError.of(what, f"does not fit into the memory of {device}", remedy) from None
-
 class ClipLearner(Learner):
     "fastai's `Learner`, which says what to do when a batch does not fit into memory"
     def one_batch(self, i, b):

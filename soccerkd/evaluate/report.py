@@ -12,10 +12,9 @@ import pandas as pd
 import torch
 from fastai.learner import Learner
 from fastcore.basics import patch
-from ..core import SoccerKDError, atomic_path
+from ..core import SoccerKDError, atomic_path, memory_errors
 from ..data.clips import is_synthetic
 from ..data.transforms import plain
-from ..distill.learner import memory_errors
 from ..distill.runs import *
 from .calibration import ece, nll
 from .efficiency import *
