@@ -125,3 +125,16 @@ def test_long_lines_are_found(tmp_path):
     exported = dict(cell_type="code", id="e", source="#| export\nx = "+"1"*97)
     (nb := tmp_path/"a.ipynb").write_text(json.dumps(dict(cells=[*cells, exported])))
     assert [o.split(":")[0] for o in too_long(nb)]==["code"]
+
+def private(tree, path):
+    "Private names that `tree`, the code of `path`, takes from another of our modules"
+    for o in imports(tree, path):
+        if o.startswith("soccerkd.") and re.match(r"_[^_]", o.split(".")[-1]): yield o
+
+@pytest.mark.parametrize("path", modules, ids=name)
+def test_private(path):
+    "What a module keeps for itself is used nowhere else"
+    assert not list(private(ast.parse(path.read_text(encoding="utf-8")), path))
+
+def test_private_is_found():
+    assert list(private(ast.parse("from ..core import _refusal, track"), root/"soccerkd"/"data"/"clips.py"))==["soccerkd.core._refusal"]

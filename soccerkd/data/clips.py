@@ -22,7 +22,7 @@ from fastcore.all import L, delegates, patch
 from ..core import SoccerKDError, pick_device, seed_for
 from .cache import ClipCache
 from .decode import *
-from .decode import _need_classes, _one_shape, _without
+from .decode import need_classes, one_shape, without_bad
 from .feed import *
 from .splits import *
 from .tables import *
@@ -54,7 +54,7 @@ class ClipDL(TfmdDL):
     def shuffle_fn(self, idxs): return super().shuffle_fn(idxs) if self.balance is None else balanced_order(self.balance, self.rng)
     def create_batch(self, b):
         if not (b and isinstance(b[0], (tuple, list)) and isinstance(b[0][0], TensorClip)): return super().create_batch(b)
-        _one_shape({tuple(plain(o[0]).shape[-2:]):f"clip {i} of the batch" for i,o in enumerate(b)})
+        one_shape({tuple(plain(o[0]).shape[-2:]):f"clip {i} of the batch" for i,o in enumerate(b)})
         idx = self.chosen(b)
         res = super().create_batch(b) if idx is None else type(b[0])((self.gathered([o[0] for o in b], idx), *super().create_batch([o[1:] for o in b])))
         if all(o[0].times is not None for o in b):
@@ -369,8 +369,8 @@ def from_clips(cls:ClipDataLoaders,
     every = [*train, *valid, *test]
     faults = reading_faults(decode, every, keep) if cache is None else _from_cache(decode, every, cache)
     bad = bad_table(every, faults)
-    before,(train,valid,test) = train,_without(bad, faults, on_bad, train, valid, test, need=need)
-    _need_classes(before, train, bad)
+    before,(train,valid,test) = train,without_bad(bad, faults, on_bad, train, valid, test, need=need)
+    need_classes(before, train, bad)
     vocab = _class_names(vocab, train, [*valid, *test])
     db = DataBlock((block, CategoryBlock(vocab=vocab, sort=False)), get_y=ClipLabel(), splitter=IndexSplitter(range(len(train), len(train)+len(valid))))
     made = db.dataloaders([*train, *valid], path=path, bs=min(bs, len(train)), num_workers=_workers(num_workers, decode, train, bool(keep or cache)), device=pick_device(device))
@@ -387,7 +387,7 @@ def _from_cache(decode, clips, path):
     cache = ClipCache.build(path, decode, clips)
     decode.memory = cache.of(clips)
     shapes = decode.memory.shapes()
-    _one_shape({shapes[c.key]:c.id for c in clips if c.key in shapes})
+    one_shape({shapes[c.key]:c.id for c in clips if c.key in shapes})
     return cache.faults
 
 def _workers(n, decode, clips, ready):

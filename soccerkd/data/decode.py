@@ -105,7 +105,7 @@ def reading_faults(
             if why: continue
             shapes.setdefault(tuple((got or decode.memory[key])[0].shape[-2:]), c.id)
             if keep and got is not None: decode.memory[key] = got
-    _one_shape(shapes)
+    one_shape(shapes)
     return res
 
 # %% ../../nbs/02_data/05b_decode.ipynb #c8111e86
@@ -126,7 +126,7 @@ def decode_all(
     return bad_table(clips, reading_faults(decode, clips, keep, workers))
 
 # %% ../../nbs/02_data/05b_decode.ipynb #d5f7602f
-def _one_shape(
+def one_shape(
     shapes:dict, # Height and width to a clip that has them
 ):
     "Raise if clips differ in shape"
@@ -135,7 +135,7 @@ def _one_shape(
         raise SoccerKDError.of(j, f"is decoded to {b[0]} x {b[1]} pixels, but {i} to {a[0]} x {a[1]}", "with fit='whole' all clips need one aspect ratio; use fit='crop' or fit='pad', or leave some out")
 
 # %% ../../nbs/02_data/05b_decode.ipynb #d77f6fd8
-def _without(bad, faults, on_bad, *splits, need=("train", "validate")):
+def without_bad(bad, faults, on_bad, *splits, need=("train", "validate")):
     "The splits without the clips that can't be read, or the error that they are"
     if on_bad not in ("skip", "raise"):
         raise SoccerKDError.of(f"on_bad={on_bad!r}", "is not known", "use 'skip' or 'raise'")
@@ -152,7 +152,7 @@ def _without(bad, faults, on_bad, *splits, need=("train", "validate")):
         raise SoccerKDError.of(f"the clips to {name} on", "are none", f"check the paths{first}")
     return splits
 
-def _need_classes(before, train, bad):
+def need_classes(before, train, bad):
     "A class of which no clip can be read does not just go"
     if not (lost := sorted({str(c.label) for c in before}-{str(c.label) for c in train})): return
     n = sum(str(c.label)==lost[0] for c in before)

@@ -14,7 +14,8 @@ from ..core import SoccerKDError, atomic_path, read_json, write_json
 from .tables import read_table
 
 # %% auto #0
-__all__ = ['smooth_windows', 'Events', 'find_events', 'over_thresholds', 'event_notes', 'read_events', 'events_html']
+__all__ = ['smooth_windows', 'Events', 'find_events', 'over_thresholds', 'event_notes', 'read_events', 'soccernet_game',
+           'events_html']
 
 # %% ../../nbs/02_data/09_events.ipynb #ede24a44
 def smooth_windows(
@@ -409,7 +410,7 @@ def to_soccernet(self:Events,
     begin:float=0., # Second of the video at which this half begins; what lies before is left out
 )->Path: # The file
     "Write SoccerNet's `results_spotting.json`; the other half stays if it is there"
-    game = _game(game, self["half"] if "half" in self else [half])
+    game = soccernet_game(game, self["half"] if "half" in self else [half])
     path = Path(path) if Path(path).suffix==".json" else Path(path)/game/"results_spotting.json"
     halves,old = set(map(str, self["half"])) if "half" in self else {str(half)},[]
     if path.exists():
@@ -419,7 +420,7 @@ def to_soccernet(self:Events,
     write_json(path, dict(UrlLocal=game, predictions=sorted(old+_predictions(self, half, begin), key=lambda o: o["half"])))
     return path
 
-def _game(game, halves):
+def soccernet_game(game, halves):
     "The name of a game, if there can be such a game with these halves"
     if odd := set(map(str, halves))-{"1", "2"}: raise SoccerKDError.of(f"half={odd.pop()}", "a game has two", "give 1 or 2")
     name = str(game).strip("/")

@@ -17,7 +17,7 @@ from ..core import SoccerKDError, atomic_path, rng_for, track
 from .clips import *
 from .decode import *
 from .splits import *
-from .splits import _some
+from .splits import some_names
 from .tables import *
 
 # %% auto #0
@@ -40,7 +40,7 @@ def soccerdb1_clips(
     found = {k:[c for c in v if c.label in soccerdb1_classes] for k,v in every.items()}
     if not any(found.values()): raise SoccerKDError.of(path, "has none of the folders dribble, kick, run, walk", "give the folder above them, or above train and val")
     others = sorted({c.label for v in every.values() for c in v}-set(soccerdb1_classes))
-    if others: print(f"{path}: left out the classes {_some(others)}, which SoccerDB1 does not have")
+    if others: print(f"{path}: left out the classes {some_names(others)}, which SoccerDB1 does not have")
     return found
 
 # %% ../../nbs/02_data/07_soccerdb1.ipynb #f837e2ca

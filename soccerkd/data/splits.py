@@ -126,7 +126,7 @@ def clips_from_folder(
         for c in classes for f in sorted(c.iterdir()) if is_clip(f)]
 
 # %% ../../nbs/02_data/04_splits.ipynb #96659e5a
-def _some(names, n=3): return ", ".join(names[:n])+(" ..." if len(names)>n else "")
+def some_names(names, n=3): return ", ".join(names[:n])+(" ..." if len(names)>n else "")
 
 def _left_out(path, classes, apart):
     "What lies among class folders and is no clip, in words"
@@ -137,11 +137,11 @@ def _left_out(path, classes, apart):
     empty = [o.name for o in _folders(path) if o not in classes and o.name not in apart]
     stray = [o.name for o in sorted(path.iterdir()) if o.is_file() and is_clip(o)]
     res = []
-    kinds = _some([f"{v} {k}" for k,v in endings.items()])
+    kinds = some_names([f"{v} {k}" for k,v in endings.items()])
     if endings: res.append(f"{endings.total()} files that are no videos by their ending ({kinds})")
-    if deeper: res.append(f"{len(deeper)} folders inside a class ({_some(deeper)})")
-    if empty: res.append(f"{len(empty)} folders without a clip ({_some(empty)})")
-    if stray: res.append(f"{len(stray)} videos outside of the class folders ({_some(stray)})")
+    if deeper: res.append(f"{len(deeper)} folders inside a class ({some_names(deeper)})")
+    if empty: res.append(f"{len(empty)} folders without a clip ({some_names(empty)})")
+    if stray: res.append(f"{len(stray)} videos outside of the class folders ({some_names(stray)})")
     return ", ".join(res)
 
 # %% ../../nbs/02_data/04_splits.ipynb #29d13fce
@@ -176,7 +176,7 @@ def _look_beside(path, parts):
             remedy = "rename it to train, valid or test, move it away, or name it when loading, as in valid='eval'"
             raise SoccerKDError.of(o, "holds the same classes as train, but has not the name of a part", remedy)
         if classes or _has_clips(o): named.append(o.name)
-    if named: print(f"{path}: left out {len(named)} folders with clips, which are no part of the set ({_some(named)})")
+    if named: print(f"{path}: left out {len(named)} folders with clips, which are no part of the set ({some_names(named)})")
 
 # %% ../../nbs/02_data/04_splits.ipynb #29071f4e
 def clips_by_part(
@@ -448,7 +448,7 @@ def split_clips(
     check_leak(**res)
     for k in ("valid", "test"):
         if res[k] and (none := sorted({str(c.label) for c in clips}-{str(c.label) for c in res[k]})):
-            print(f"the drawn part {k} has no clip of {_some(none)}: too few clips or groups to deal out")
+            print(f"the drawn part {k} has no clip of {some_names(none)}: too few clips or groups to deal out")
     return res
 
 # %% ../../nbs/02_data/04_splits.ipynb #5948255d

@@ -13,7 +13,7 @@ from fastcore.meta import delegates
 from ..core import SoccerKDError, track
 from ..data.events import find_events
 from .predict import *
-from .predict import _promise
+from .predict import promise_of
 from ..distill.ray_bank import start_ray
 from ..models.teachers import require
 from ..video.files import video_suffixes
@@ -173,7 +173,7 @@ def predict_bulk(
     require("ray.data", "ray")
     if not isinstance(model, (str, Path)): raise SoccerKDError.of(type(model).__name__, "can't be handed to other machines", "save it by save_run or export_onnx, and give the path")
     if Path(str(out)).suffix.lower() in (".json", ".csv"): raise SoccerKDError.of(out, "is one file, but each video gets its own", "give a folder or an address as `out`")
-    facts = _promise(model)[0]
+    facts = promise_of(model)[0]
     find_events([], [], [], facts["vocab"], **{k:v for k,v in kwargs.items() if k not in _settings}) # A mistake in the settings is told before the work
     found = bulk_files(videos)
     if not ray.is_initialized(): start_ray(max(actors*cpus, 1))

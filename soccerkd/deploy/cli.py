@@ -415,8 +415,8 @@ def predict(
     how = dict(length=length, hop=hop, bs=bs, resume=not afresh, **part, **events)
     _alone(videos, workers, device, film, soccernet, boxes)
     if soccernet:
-        from soccerkd.data.events import _game
-        _game(soccernet, [half])
+        from soccerkd.data.events import soccernet_game
+        soccernet_game(soccernet, [half])
     if workers:
         from soccerkd.deploy.bulk import predict_bulk
         return _told_table(predict_bulk(videos, model, out or "results", workers, threads or 1, **how), json)

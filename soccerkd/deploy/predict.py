@@ -20,8 +20,8 @@ from ..data.tables import cell_text, read_table, with_numbers
 from ..video.files import find_videos, local_file
 
 # %% auto #0
-__all__ = ['TorchClips', 'clip_length', 'load_predictor', 'video_id', 'WindowLog', 'box_views', 'network_notes', 'Predictions',
-           'video_files', 'default_hop', 'predict_video', 'predict_speed']
+__all__ = ['TorchClips', 'clip_length', 'promise_of', 'load_predictor', 'video_id', 'WindowLog', 'box_views', 'network_notes',
+           'Predictions', 'video_files', 'default_hop', 'predict_video', 'predict_speed']
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #eae89103
 try: import fcntl
@@ -113,7 +113,7 @@ def _facts(model):
     facts = dict(recipe=model.recipe, vocab=list(model.vocab), id=model.id, temperature=model.temperature)
     return dict(**facts, length=getattr(model, "length", None), calibration=getattr(model, "calibration", None))
 
-def _promise(model, device=None):
+def promise_of(model, device=None):
     "The facts of a network, and a function that loads it"
     if isinstance(model, (str, Path)) and Path(model).suffix.lower()==".onnx":
         from soccerkd.deploy.onnx_clips import OnnxClips
@@ -139,7 +139,7 @@ def load_predictor(
     device=None, # See `pick_device`
 ): # `TorchClips` or `OnnxClips`: `.vocab`, `.recipe`, and probabilities for uint8 frames
     "A network that answers for frames"
-    return _promise(model, device)[1]()
+    return promise_of(model, device)[1]()
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #dd88539c
 def video_id(
@@ -472,7 +472,7 @@ def predict_video(
     if not several and out and out.suffix.lower() not in (".json", ".csv"): raise SoccerKDError.of(out, "has no known ending", "give a .json or a .csv file as `out`")
     if roi is not None and boxes is not None: raise SoccerKDError.of("roi and boxes", "are two views of one picture", "give one of them")
     if bs<1: raise SoccerKDError.of(f"bs={bs}", "is no number of windows", "give 1 or more")
-    facts,load = _promise(model, device)
+    facts,load = promise_of(model, device)
     find_events([], [], [], facts["vocab"], **kwargs) # A mistake in the settings is told before the work, not after it
     loaded = []
     def once():
@@ -501,7 +501,7 @@ def predict_speed(
     device=None, # See `pick_device`
 )->dict: # Video seconds per wall second, and seconds of wall and processor time per video second
     "How fast a video is predicted, and what bounds it"
-    facts,load = _promise(model, device)
+    facts,load = promise_of(model, device)
     net,threads = load(),threads or min(_cores(), 4)
     how = dict(hop=hop, end=seconds, threads=threads)
     windows,wall,cpu = _seconds(lambda: [w.frames for w in stream_windows(video, facts["recipe"], **how)])

@@ -21,7 +21,7 @@ from ..data.splits import split_hash
 from ..distill.bank import *
 from ..distill.learner import *
 from .figures import *
-from .figures import _blues, _ink, _rc, _tone
+from .figures import blues, ink_on, figure_style, grey_axes
 from .labels import *
 from .metrics import *
 from .report import answers, report_of
@@ -235,7 +235,7 @@ def _holm(p):
     return up[np.argsort(order)]
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #bf0f903f
-@plt.rc_context(_rc)
+@plt.rc_context(figure_style)
 def plot_alpha(
     table:pd.DataFrame, # With `alpha`, `temperature`, `seed`, `accuracy`; as in `Study.table`
     teacher:float|None=None, # The teacher's accuracy; the column `teacher` by default
@@ -244,7 +244,7 @@ def plot_alpha(
     ax=None, # Draw here; a new figure if None
 ): # Axes
     "Accuracy against the weight of the teacher, with intervals over seeds"
-    ax = _tone(ax or new_axes(width=6.2, height=3.))
+    ax = grey_axes(ax or new_axes(width=6.2, height=3.))
     alone,on = table[table.alpha==0],table[table.alpha>0]
     groups = {k:pd.concat([alone if by=="temperature" else alone[alone[by]==k], g]) for k,g in on.groupby(by)} or {None:alone}
     for i,(k,g) in enumerate(groups.items()): _line(ax, g, "alpha", i, len(groups), f"{by} {k:g}" if isinstance(k, float) else str(k or "student alone"), .012)
@@ -272,7 +272,7 @@ def _teacher(ax, table, teacher):
     if teacher is not None: ax.axhline(100*teacher, color=palette["grey"], ls="--", lw=1.2, label=f"teacher, {100*teacher:.1f} %")
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #66efe5d5
-@plt.rc_context(_rc)
+@plt.rc_context(figure_style)
 def plot_map(
     table:pd.DataFrame, # With `alpha`, `temperature`, `seed`, `accuracy`; as in `Study.table`
     teacher:float|None=None, # The teacher's accuracy; the column `teacher` by default
@@ -283,7 +283,7 @@ def plot_map(
     on,alone = table[table.alpha>0],table[table.alpha==0]
     s = on.groupby(["alpha", "temperature"]).accuracy.apply(lambda o: over_seeds(o, bounds=None))
     mean = s.map(lambda o: o.mean).unstack()
-    ax = _tone(ax or new_axes(width=1.6+.85*mean.shape[1], height=1.1+.42*len(mean)))
+    ax = grey_axes(ax or new_axes(width=1.6+.85*mean.shape[1], height=1.1+.42*len(mean)))
     low,high = mean.min(axis=None),mean.max(axis=None)
     for (i,j),v in np.ndenumerate(mean.values): _cell(ax, i, j, v, s.get((mean.index[i], mean.columns[j])), low, high)
     ax.set_xlim(-.5, mean.shape[1]-.5); ax.set_ylim(-.5, len(mean)-.5)
@@ -299,12 +299,12 @@ def _cell(ax, i, j, v, s, low, high):
     "One square of a map"
     if np.isnan(v): return
     share = .15+.7*(v-low)/(high-low or 1)
-    ax.add_patch(plt.Rectangle((j-.5, i-.5), 1, 1, color=_blues(share), lw=0))
+    ax.add_patch(plt.Rectangle((j-.5, i-.5), 1, 1, color=blues(share), lw=0))
     half = "" if np.isnan(s.low) else f" ± {100*(s.high-s.mean):.1f}"
-    ax.text(j, i, f"{100*v:.1f}{half}", ha="center", va="center", color=_ink(share), fontsize=8)
+    ax.text(j, i, f"{100*v:.1f}{half}", ha="center", va="center", color=ink_on(share), fontsize=8)
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #183bb66c
-@plt.rc_context(_rc)
+@plt.rc_context(figure_style)
 def plot_paired(
     diffs:pd.DataFrame, # From `paired_table`
     xlabel:str="difference to the student alone, points", # What was compared
@@ -313,7 +313,7 @@ def plot_paired(
 ): # Axes
     "Differences to a control with their intervals"
     keys = [o for o in diffs if o not in ("mean", "low", "high", "p", "p_holm", "n")]
-    ax = _tone(ax or new_axes(width=5.2, height=.8+.3*len(diffs)))
+    ax = grey_axes(ax or new_axes(width=5.2, height=.8+.3*len(diffs)))
     sure = (diffs.low>0)|(diffs.high<0)
     for i,r in enumerate(diffs.itertuples()):
         colour = palette["blue"] if sure.iloc[i] else palette["grey"]
@@ -326,7 +326,7 @@ def plot_paired(
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #8ccedf19
 _ways = {"labels alone": (False, False), "labels + teacher": (True, False), "labels + teacher on all clips": (True, True)}
-@plt.rc_context(_rc)
+@plt.rc_context(figure_style)
 def plot_labels(
     table:pd.DataFrame, # With `clips`, `alpha`, `unlabelled`, `seed`, `accuracy`; as from `label_study`
     teacher:float|None=None, # The teacher's accuracy; the column `teacher` by default
@@ -334,7 +334,7 @@ def plot_labels(
     ax=None, # Draw here; a new figure if None
 ): # Axes
     "Accuracy against the share of clips with labels"
-    ax = _tone(ax or new_axes(width=6.8, height=3.))
+    ax = grey_axes(ax or new_axes(width=6.8, height=3.))
     place = {v:i for i,v in enumerate(sorted(table.clips.unique()))}
     for i,(name,(kd,more)) in enumerate(_ways.items()):
         g = table[((table.alpha>0)==kd)&((table.unlabelled>0)==more)]

@@ -13,9 +13,9 @@ from scipy import optimize, special, stats
 from ..core import SoccerKDError, read_json, write_json
 from ..distill.runs import *
 from .figures import *
-from .figures import _rc, _tone
+from .figures import figure_style, grey_axes
 from .metrics import *
-from .metrics import _as_array, _labels
+from .metrics import as_array, class_numbers
 
 # %% auto #0
 __all__ = ['probabilities', 'nll', 'reliability', 'ece', 'plot_reliability', 'fit_temperature', 'nll_elsewhere',
@@ -27,7 +27,7 @@ def probabilities(
     temperature:float=1., # Logits are divided by it
 )->np.ndarray: # `[N,K]`, each row sums to 1
     "Softmax of logits at a temperature"
-    z = _as_array(logits)
+    z = as_array(logits)
     if z.ndim!=2: raise SoccerKDError.of("logits", f"have shape {list(z.shape)}", "give [N,K]: one row for each clip")
     if not temperature>0: raise SoccerKDError.of(f"temperature={temperature}", "is not positive", "use 1 to leave the logits as they are")
     return special.softmax(z/temperature, axis=1)
@@ -39,8 +39,8 @@ def nll(
     temperature:float=1., # Logits are divided by it
 )->float: # In nats a clip; log K for someone who knows nothing
     "Negative log likelihood of the truth"
-    z = _as_array(logits)
-    y = _labels(y, len(z))
+    z = as_array(logits)
+    y = class_numbers(y, len(z))
     probabilities(z[:1], temperature) # Refuses what is no table or no temperature
     return float(np.mean(special.logsumexp(z/temperature, axis=1)-z[np.arange(len(z)),y]/temperature))
 
@@ -53,7 +53,7 @@ def reliability(
 )->pd.DataFrame: # One row for each bin that has clips: `low`, `high`, `n`, `confidence`, `accuracy`, `gap`, `lower` and `upper` end of the accuracy's interval
     "How sure and how often right, bin by bin"
     p = probabilities(logits, temperature)
-    conf,right = p.max(1),p.argmax(1)==_labels(y, len(p))
+    conf,right = p.max(1),p.argmax(1)==class_numbers(y, len(p))
     bins = np.minimum((conf*n_bins).astype(int), n_bins-1)
     rows = [(b/n_bins, (b+1)/n_bins, m.sum(), conf[m].mean(), right[m].mean(), *wilson(int(right[m].sum()), int(m.sum()))[1:]) for b in np.unique(bins) for m in [bins==b]]
     df = pd.DataFrame(rows, columns=["low", "high", "n", "confidence", "accuracy", "lower", "upper"])
@@ -72,14 +72,14 @@ def ece(
     return float((df.gap.abs()*df.n).sum()/df.n.sum())
 
 # %% ../../nbs/05_evaluate/07_calibration.ipynb #67b17d30
-@plt.rc_context(_rc)
+@plt.rc_context(figure_style)
 def plot_reliability(
     tables, # A table of `reliability`, or a dict name: table
     title:str="", # Say here what the data are
     ax=None, # Draw here; a new figure if None
 ): # Axes
     "Share of right answers over the probability of the answer, with intervals"
-    ax = _tone(ax or new_axes(width=3.4, height=3.1))
+    ax = grey_axes(ax or new_axes(width=3.4, height=3.1))
     ax.plot([0,1], [0,1], color=palette["grey"], lw=1, ls="--")
     for i,(k,df) in enumerate((tables if isinstance(tables, dict) else {"":tables}).items()):
         c = line_colours[i%len(line_colours)]
@@ -98,8 +98,8 @@ def fit_temperature(
     high:float=20., # Highest temperature
 )->float: # 1 leaves all as it is
     "The temperature with the least negative log likelihood"
-    z = _as_array(logits).astype(float)
-    y = _labels(y, len(z))
+    z = as_array(logits).astype(float)
+    y = class_numbers(y, len(z))
     if (z.argmax(1)==y).all(): return 1.
     res = optimize.minimize_scalar(lambda t: nll(z, y, np.exp(t)), bounds=(np.log(low), np.log(high)), method="bounded", options=dict(xatol=1e-6))
     return float(np.exp(res.x))
@@ -112,8 +112,8 @@ def nll_elsewhere(
     n_folds:int=5, # Parts into which the groups are dealt, at most
 )->float: # In nats a clip; nan if there is a single group, or if every clip is one
     "Negative log likelihood at temperatures that were fitted on other groups"
-    z,names = _as_array(logits),[str(o) for o in groups]
-    y,each = _labels(y, len(z)),sorted(set(names))
+    z,names = as_array(logits),[str(o) for o in groups]
+    y,each = class_numbers(y, len(z)),sorted(set(names))
     if not 1<len(each)<len(names): return float("nan")
     fold = np.array([each.index(o)%min(n_folds, len(each)) for o in names])
     parts = [(fold==k, fit_temperature(z[fold!=k], y[fold!=k])) for k in range(fold.max()+1)]

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from ..core import SoccerKDError
 from ..distill.losses import *
 from .figures import *
-from .figures import _rc, _tone
+from .figures import figure_style, grey_axes
 from .metrics import *
 from .widgets import *
 
@@ -69,7 +69,7 @@ def _groups(ax, values, vocab, colours):
     "Bars side by side for each class"
     n = len(values)
     for j,(k,v) in enumerate(values.items()): ax.bar(np.arange(len(vocab))+(j-(n-1)/2)*.8/n, v, .74/n, color=colours[j], label=k)
-    ax.set_xticks(range(len(vocab)), vocab); ax.legend(**_above, ncols=n); _tone(ax)
+    ax.set_xticks(range(len(vocab)), vocab); ax.legend(**_above, ncols=n); grey_axes(ax)
 
 def _loss_panel(ax, o, alpha):
     "The loss over alpha, and its two shares"
@@ -77,7 +77,7 @@ def _loss_panel(ax, o, alpha):
     ax.stackplot(a, (1-a)*o.hard, a*o.kd, colors=[palette["green"], palette["blue"]], alpha=.6, labels=["label's share", "teacher's share"])
     ax.axvline(alpha, color=palette["grey"], lw=1.2, ls="--"); ax.plot([alpha], [o.mix], "o", color=palette["purple"])
     ax.annotate(f"{o.mix:.2f}", (alpha, o.mix), xytext=(5 if alpha<.8 else -26, 4), textcoords="offset points", color=palette["purple"])
-    ax.set(xlabel="alpha", ylabel="loss", xlim=(0, 1), ylim=(0, 1.15*max(o.hard, o.kd, 1e-3))); ax.legend(**_above, ncols=2); _tone(ax)
+    ax.set(xlabel="alpha", ylabel="loss", xlim=(0, 1), ylim=(0, 1.15*max(o.hard, o.kd, 1e-3))); ax.legend(**_above, ncols=2); grey_axes(ax)
 
 # %% ../../nbs/05_evaluate/09b_explorer.ipynb #c77ce1f4
 def _study_panel(ax, table, alpha, temperature, teacher, title):
@@ -90,10 +90,10 @@ def _study_panel(ax, table, alpha, temperature, teacher, title):
     if teacher is not None: ax.axhline(100*teacher, color=palette["green"], ls=":", label="teacher")
     if 0 in curve: ax.axhline(100*curve[0].mean, color=palette["grey"], ls="--", lw=1, label="student alone")
     ax.axvline(alpha, color=palette["grey"], lw=1.2, ls="--")
-    ax.set(xlabel="alpha", ylabel=f"accuracy, % {title}", xlim=(-.02, 1.02)); ax.legend(**_above, ncols=2); _tone(ax)
+    ax.set(xlabel="alpha", ylabel=f"accuracy, % {title}", xlim=(-.02, 1.02)); ax.legend(**_above, ncols=2); grey_axes(ax)
 
 # %% ../../nbs/05_evaluate/09b_explorer.ipynb #eff2f0ca
-@plt.rc_context(_rc)
+@plt.rc_context(figure_style)
 def plot_mix(
     student, # Logits `[K]` of one clip
     teacher, # Logits `[K]`

@@ -20,7 +20,7 @@ from ..data.transforms import short_side
 from ..video.reader import open_video
 from ..video.sampling import segment_times
 from .figures import *
-from .figures import _rc, _tone
+from .figures import figure_style, grey_axes
 from .metrics import clip_scores
 
 # %% auto #0
@@ -91,7 +91,7 @@ def table(self:AnsweredClips)->pd.DataFrame: # Index: place among the clips. Col
         p_label=self.probs[self.student][np.arange(len(s)),self.labels], kind=kinds))
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #81b34997
-@plt.rc_context(_rc)
+@plt.rc_context(figure_style)
 def plot_answers(
     answered:AnsweredClips, # The clips
     i:int, # Which of them
@@ -99,7 +99,7 @@ def plot_answers(
 ): # Axes
     "Probabilities of the classes, for each network"
     v,n = answered.vocab,len(answered.probs)
-    ax = _tone(ax or new_axes(width=4, height=.7+.16*len(v)*(n+.6)))
+    ax = grey_axes(ax or new_axes(width=4, height=.7+.16*len(v)*(n+.6)))
     for j,(k,p) in enumerate(answered.probs.items()):
         bars = ax.barh(np.arange(len(v))+(j-(n-1)/2)*.8/n, p[i]*100, .72/n, color=line_colours[j%len(line_colours)], label=k)
         ax.bar_label(bars, [f"{o:.0%}" for o in p[i]], padding=2, fontsize=7)

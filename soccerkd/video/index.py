@@ -20,7 +20,9 @@ from .files import local_file
 from .looks import Look, look_of
 
 # %% auto #0
-__all__ = ['video_log', 'open_container', 'decoded', 'VideoIndex', 'video_index', 'forget_index']
+__all__ = ['video_log', 'mp4_heads', 'mp4_boxes', 'by_packets', 'strict_decoding', 'open_container', 'packet_end',
+           'what_it_lacks', 'stump', 'decoded', 'VideoIndex', 'guessed_rate', 'before_gap', 'no_length',
+           'doubtful_frames', 'video_index', 'forget_index']
 
 # %% ../../nbs/01_video/03_index.ipynb #29ed0633
 video_log = logging.getLogger("soccerkd.video")
@@ -38,7 +40,7 @@ def _why_unreadable(path, e):
     return f"is cut off inside its part `{cut}`" if cut else f"is not a video that FFmpeg knows ({e.strerror})"
 
 # %% ../../nbs/01_video/03_index.ipynb #a12ef8cc
-def _boxes(f, size):
+def mp4_boxes(f, size):
     "Kind and end of each part of an MP4"
     at = 0
     while at+8<=size:
@@ -50,7 +52,7 @@ def _boxes(f, size):
 
 def _cut_mp4(f, size):
     end = 0
-    for kind,end in _boxes(f, size):
+    for kind,end in mp4_boxes(f, size):
         if end>size: return kind
     return "" if end==size else "box"
 
@@ -92,7 +94,7 @@ def _cut_matroska(f, size):
     return "Segment" if end else None
 
 # %% ../../nbs/01_video/03_index.ipynb #8614d55d
-_mp4_heads = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
+mp4_heads = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
 
 @contextmanager
 def _rewound(source):
@@ -106,7 +108,7 @@ def _cut_in(source):
     "The part of a file that its end cuts in two; empty if none, None if the file does not say how long it is"
     with _rewound(source) as (f, size):
         head = f.read(12)
-        if head[4:8] in _mp4_heads: return _cut_mp4(f, size)
+        if head[4:8] in mp4_heads: return _cut_mp4(f, size)
         if head[:4]==b"RIFF" and head[8:12]==b"AVI ": return _cut_avi(f, size)
         if head[:4]==b"\x1aE\xdf\xa3": f.seek(0); return _cut_matroska(f, size)
     return ""
@@ -115,7 +117,7 @@ def _whole(source, container, cut):
     "Do the sizes of its parts say that a file is whole?"
     if cut!="" or "matroska" in container: return cut==""
     if "mp4" not in container: return False
-    with _rewound(source) as (f, size): return "moof" not in {kind for kind,_ in _boxes(f, size)} # A fragment may be missing
+    with _rewound(source) as (f, size): return "moof" not in {kind for kind,_ in mp4_boxes(f, size)} # A fragment may be missing
 
 # %% ../../nbs/01_video/03_index.ipynb #c81f5a0e
 _one_each = {"h264", "hevc", "vp8", "vp9", "av1", "mjpeg", "prores", "ffv1", "mpeg2video", "png"}
@@ -126,13 +128,13 @@ def _trusts_flags(s, container):
     "Are key frames what the container calls so? Of H.264 each one was looked at, see `_key`"
     return any(o in container for o in _honest) or s.codec_context.codec.canonical_name=="h264"
 
-def _by_packets(s, container):
+def by_packets(s, container):
     "Is one packet one frame, under the time that the packet tells?"
     return container!="avi" and s.codec_context.codec.canonical_name in _one_each and _trusts_flags(s, container)
 
-def _strict(c, s):
+def strict_decoding(c, s):
     "A damaged packet fails where one packet is one frame, and gives no frame that the decoder patched up"
-    if _by_packets(s, c.format.name) and s.codec_context.name!="h264": # It marks such a frame
+    if by_packets(s, c.format.name) and s.codec_context.name!="h264": # It marks such a frame
         s.codec_context.options = {"err_detect": "explode"}
     return s
 
@@ -161,7 +163,7 @@ def _video_stream(path, c, threads):
     if s.codec_context is None: raise SoccerKDError.of(path, "has a video codec that this FFmpeg cannot decode", "convert it to H.264")
     s.codec_context.thread_count = threads
     s.codec_context.thread_type = "AUTO" if threads!=1 else "SLICE"
-    return _strict(c, s)
+    return strict_decoding(c, s)
 
 # %% ../../nbs/01_video/03_index.ipynb #bb8b1430
 def _units(s, data):
@@ -212,14 +214,14 @@ class _Demuxed:
     end:float = 0. # When the last packet of all streams is over, in seconds of the file's clock
     turn:int|None = None # The last packet whose time did not follow
 
-def _end_of(p): return 0. if p.pts is None else float((p.pts+(p.duration or 0))*p.time_base)
+def packet_end(p): return 0. if p.pts is None else float((p.pts+(p.duration or 0))*p.time_base)
 
 def _packets(path, c, s):
     got = _Demuxed([], PacketClock())
     try:
         for p in c.demux():
             if not p.size: continue
-            got.end = max(got.end, _end_of(p))
+            got.end = max(got.end, packet_end(p))
             if p.stream_index!=s.index: continue
             if not got.clock.follows(p): got.turn = len(got.rows)
             key = _key(s, p) if p.is_keyframe else 0
@@ -231,7 +233,7 @@ def _truncated(path, fault):
     return SoccerKDError.of(path, fault, "copy it again, or keep the good part with `ffmpeg -i IN -c copy OUT`")
 
 # %% ../../nbs/01_video/03_index.ipynb #d7e36521
-def _lack(source, c, s, end, n=None, corrupt=False):
+def what_it_lacks(source, c, s, end, n=None, corrupt=False):
     "What a file lacks by its own account; empty if nothing. `n` is the number of its packets, if it is known"
     if c.format.name=="mpegts": return "" # It says nothing about its length; see below
     if corrupt: return "is cut off: its last frame is incomplete"
@@ -243,18 +245,18 @@ def _lack(source, c, s, end, n=None, corrupt=False):
     if short and not _whole(source, c.format.name, cut): return f"is cut off: {end:.2f} of {announced:.2f} s are there"
     return f"is cut off: it stops inside its part `{cut}`" if cut in ("moov", "moof", "Cluster") else ""
 
-def _stump(source, container):
+def stump(source, container):
     return "its end is cut off, but all its frames are there" if container!="mpegts" and _cut_in(source) else ""
 
 def _check_whole(path, c, s, got):
     "Refuse a file that lacks frames; a sentence if it lacks something else"
     rows = got.rows
     if not rows: raise SoccerKDError.of(path, "has a video stream without frames", "copy it again or make it anew")
-    lack = _lack(path, c, s, got.end, len(rows), rows[-1][3])
+    lack = what_it_lacks(path, c, s, got.end, len(rows), rows[-1][3])
     if lack: raise _truncated(path, lack)
     if c.format.name!="mpegts" and all(o[0] is None for o in rows):
         return "is a bare stream without times, where a missing end would not be seen"
-    return _stump(path, c.format.name)
+    return stump(path, c.format.name)
 
 # %% ../../nbs/01_video/03_index.ipynb #9848ea3c
 def decoded(
@@ -319,13 +321,13 @@ class _Shown:
     seekable:bool = True # Whether packets can be trusted for seeking
     note:str = ""
 
-def _rate(s): return Fraction(s.average_rate or s.guessed_rate or 25)
+def guessed_rate(s): return Fraction(s.average_rate or s.guessed_rate or 25)
 
 def _frame_times(path, c, s, got, head):
     "When frames are shown, and what that is known from"
     pts,codec = _shown(got, head) if head else None,s.codec_context.codec.canonical_name
     told,trusts = float(got.clock.told*s.time_base),_trusts_flags(s, c.format.name)
-    if pts and _by_packets(s, c.format.name): return _Shown(pts, s.time_base, told=told)
+    if pts and by_packets(s, c.format.name): return _Shown(pts, s.time_base, told=told)
     full = _decode_all(path)
     if not full: raise SoccerKDError.of(path, f"none of its {len(got.rows)} frames can be decoded", "make it anew")
     stamps = [o[0] for o in full]
@@ -336,7 +338,7 @@ def _frame_times(path, c, s, got, head):
 def _by_frames(path, s, stamps, told):
     "Times by the clock of the frames"
     video_log.info("%s: packets and frames disagree, read from the front", path)
-    clock = FrameClock(s.time_base, _rate(s), stamps[:100])
+    clock = FrameClock(s.time_base, guessed_rate(s), stamps[:100])
     pts = [clock(o) for o in stamps]
     return _Shown(pts, clock.tick, clock.shift, float((told or 0)*s.time_base), seekable=False, note=clock_note(clock))
 
@@ -374,7 +376,7 @@ def _ps_end(source):
     return at==len(data) and kind==0xbe
 
 # %% ../../nbs/01_video/03_index.ipynb #3e192aa3
-def _before_gap(
+def before_gap(
     pts:list, # When each frame is shown, rising
 )->int: # How many come before a gap near the end; all if there is none
     "Frames that a lost B-frame does not leave in doubt"
@@ -385,16 +387,16 @@ def _before_gap(
     return len(pts)
 
 # %% ../../nbs/01_video/03_index.ipynb #a05a4d56
-def _no_length(source, container): return container in ("mpegts", "mpeg") or _cut_in(source) is None
+def no_length(source, container): return container in ("mpegts", "mpeg") or _cut_in(source) is None
 
-def _doubtful(source, c, s, stored, pts, corrupt=False, ordered=False):
+def doubtful_frames(source, c, s, stored, pts, corrupt=False, ordered=False):
     "How many of the last frames of a stream without a length are in doubt, and whether it was cut off"
     kind = c.format.name
-    if not _no_length(source, kind): return 0,False
+    if not no_length(source, kind): return 0,False
     whole,aligned = _ts_end(source, s.id) if kind=="mpegts" else (_ps_end(source),)*2 if kind=="mpeg" else (True, True)
     unsure = stored[-1:] if kind=="mpegts" else stored[-4:] # A program stream's frames do not start packets of their own
     good = pts if whole and not corrupt else [o for o in pts if o<min(unsure)]
-    if not ordered: good = good[:_before_gap(good)]
+    if not ordered: good = good[:before_gap(good)]
     lost = len(pts)-len(good)
     return lost,bool(lost or not aligned)
 
@@ -402,7 +404,7 @@ def _certain(path, c, s, got, shown):
     "The frames of a stream without a length that are certainly right, and a sentence if it was cut off"
     stored = [o[0]+shown.shift for o in got.rows[got.turn or 0:] if o[0] is not None]
     if not stored: return shown.pts,""
-    lost,cut = _doubtful(path, c, s, stored, shown.pts, got.rows[-1][3], stored==sorted(stored))
+    lost,cut = doubtful_frames(path, c, s, stored, shown.pts, got.rows[-1][3], stored==sorted(stored))
     good = shown.pts[:len(shown.pts)-lost]
     if not good: raise _truncated(path, "is cut off: not one frame is whole")
     return good,cut*(f"is cut off: {len(good)} frames are whole"+(f", left out behind them: {lost}" if lost else ""))
@@ -420,7 +422,7 @@ def _build_index(path):
         note = "; ".join(filter(None, [note, shown.note]))
         if note: video_log.warning("%s: %s", path, note)
         told = shown.told if len(pts)==len(shown.pts) else 0.
-        facts = dict(note=note, stays=last_stays(told, _rate(s)), rate=float(_rate(s)))
+        facts = dict(note=note, stays=last_stays(told, guessed_rate(s)), rate=float(guessed_rate(s)))
         return VideoIndex(str(path), c.format.name, s.codec_context.codec.canonical_name, frames[0].format.name, **_as_shown(look_of(s, frames[0])),
             **_as_stored(got.rows, shown), pts=np.array(pts, np.int64), **facts)
 

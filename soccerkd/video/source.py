@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 import av
 from ..core import SoccerKDError
-from .index import _boxes, _mp4_heads, _strict, open_container
+from .index import mp4_boxes, mp4_heads, strict_decoding, open_container
 
 # %% auto #0
-__all__ = []
+__all__ = ['Pipe', 'source_input', 'open_source', 'header_seconds']
 
 # %% ../../nbs/01_video/07_source.ipynb #b3d75e12
 def _index_last(head):
     "Do the first bytes of an MP4 say that its pictures come before their index?"
-    if head[4:8] not in _mp4_heads: return False
-    kinds = (kind for kind,_ in _boxes(io.BytesIO(head), len(head)))
+    if head[4:8] not in mp4_heads: return False
+    kinds = (kind for kind,_ in mp4_boxes(io.BytesIO(head), len(head)))
     return next((o for o in kinds if o in ("moov", "moof", "mdat")), "")=="mdat"
 
-class _Pipe:
+class Pipe:
     "A source that can only be read on"
     def __init__(self, f): self.f,self.head,self.unfit = f,b"",False
     def seekable(self): return False
@@ -51,18 +51,18 @@ class _Rewindable:
         return data
 
 # %% ../../nbs/01_video/07_source.ipynb #5c08e7fa
-def _input(source):
+def source_input(source):
     "A source in the form in which it is read"
     if isinstance(source, (str, Path)): return source
-    return _Rewindable(source) if getattr(source, "seekable", bool)() else _Pipe(source)
+    return _Rewindable(source) if getattr(source, "seekable", bool)() else Pipe(source)
 
 @contextmanager
-def _opened(source, threads, name=""):
-    "Container and video stream of what `_input` gave"
+def open_source(source, threads, name=""):
+    "Container and video stream of what `source_input` gave"
     if isinstance(source, (str, Path)):
         with open_container(source, threads) as res: yield res
         return
-    live = isinstance(source, _Pipe)
+    live = isinstance(source, Pipe)
     try: c = av.open(source if live else source.anew(), metadata_errors="replace")
     except av.error.FFmpegError as e:
         if live and source.unfit: raise SoccerKDError.of(name, "is an MP4 with its index at the end, which can't be shown while it arrives",
@@ -72,7 +72,7 @@ def _opened(source, threads, name=""):
         s = c.streams.best("video")
         if s is None or s.codec_context is None: raise SoccerKDError.of(name, "holds no pictures", "send a video stream")
         s.codec_context.thread_count,s.codec_context.thread_type = threads,"AUTO" if threads!=1 else "SLICE"
-        yield c,_strict(c, s)
+        yield c,strict_decoding(c, s)
 
 # %% ../../nbs/01_video/07_source.ipynb #96d1b5e8
 def _tagged(s):
@@ -88,7 +88,7 @@ def _last_time(c, s):
         return max((float(p.pts*s.time_base) for p in c.demux(s) if p.size and p.pts is not None), default=0.)
     except av.error.FFmpegError: return 0.
 
-def _seconds_of(c, s):
+def header_seconds(c, s):
     "Seconds of pictures that a header tells, from the first one; 0 if it doesn't"
     if s.duration: return float(s.duration*s.time_base)
     total,start = (c.duration or 0)/av.time_base,float((s.start_time or 0)*s.time_base)

@@ -16,12 +16,12 @@ import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..core import SoccerKDError, atomic_path
-from .source import _Pipe, _input, _opened, _seconds_of
+from .source import Pipe, source_input, open_source, header_seconds
 from .windows import *
 from .clock import FrameClock, PacketClock, clock_note, last_stays
 from .files import local_file
 from .index import decoded, open_container, video_index
-from .index import _before_gap, _by_packets, _doubtful, _end_of, _lack, _no_length, _rate, _stump
+from .index import before_gap, by_packets, doubtful_frames, packet_end, what_it_lacks, no_length, guessed_rate, stump
 from .sampling import n_windows
 
 # %% auto #0
@@ -47,8 +47,8 @@ class WindowStream:
             if not 0<getattr(self, k)<math.inf: raise SoccerKDError.of(f"{k}={getattr(self, k)}", "is no time", "give seconds above 0")
         self.file = not hasattr(source, "read")
         if self.file: self.source = source = local_file(source)
-        self.input = _input(source)
-        self.anew = not isinstance(self.input, _Pipe) # It may be opened more than once
+        self.input = source_input(source)
+        self.anew = not isinstance(self.input, Pipe) # It may be opened more than once
         self.name = str(source) if self.file else str(getattr(source, "name", "the live source"))
         self.views = views or (None if roi is None else lambda a, b, size: {None:roi})
         self.notes,self.lost,self.seen,self.until,self.made,self._it = [],[],0.,0.,0,None
@@ -60,7 +60,7 @@ class WindowStream:
 def _announced(self:WindowStream):
     "Seconds that the header tells, or None"
     if not self.anew: return None
-    with _opened(self.input, 1, self.name) as (c, s): secs = _seconds_of(c, s)
+    with open_source(self.input, 1, self.name) as (c, s): secs = header_seconds(c, s)
     if not 0<secs<=self.length+1 or self.start or self.end is not None: return secs or None
     secs = self._exact_seconds() or secs
     if secs<self.length: self.length = secs
@@ -74,10 +74,10 @@ def _exact_seconds(self:WindowStream):
         except SoccerKDError: return 0
         return index.times[-1]+index.stays
     clock = PacketClock()
-    with _opened(self.input, 1, self.name) as (c, s):
+    with open_source(self.input, 1, self.name) as (c, s):
         try: pts = [p.pts for p in c.demux(s) if p.size and clock.follows(p) and not p.is_discard]
         except av.error.FFmpegError: return 0
-        return float((max(pts)-min(pts))*s.time_base)+last_stays(clock.told*s.time_base, _rate(s)) if pts else 0
+        return float((max(pts)-min(pts))*s.time_base)+last_stays(clock.told*s.time_base, guessed_rate(s)) if pts else 0
 
 @patch
 def __len__(self:WindowStream):
@@ -118,7 +118,7 @@ def _read(self:WindowStream, c, s):
     self.tail = _Tail()
     try:
         for p in c.demux():
-            if p.size: self.tail.end = max(self.tail.end, _end_of(p))
+            if p.size: self.tail.end = max(self.tail.end, packet_end(p))
             if p.stream_index!=s.index: continue
             if p.size: self.tail.note(p)
             yield p
@@ -142,7 +142,7 @@ def _front(self:WindowStream, packets):
 def _trusted(self:WindowStream, c, s, head, frames):
     "Do packets tell the time of the frames?"
     pts = [o.pts for o,*_ in head if _usable(o)]
-    if not all(ok for *_,ok in head) or not _by_packets(s, c.format.name) or None in pts or len(set(pts))<len(pts): return False
+    if not all(ok for *_,ok in head) or not by_packets(s, c.format.name) or None in pts or len(set(pts))<len(pts): return False
     out,pts = [o.pts for o in frames],sorted(pts)
     if None in out or out[0] not in pts: return False
     at = pts.index(out[0])
@@ -176,13 +176,13 @@ def _finish(self:WindowStream, time):
 def _in_doubt(self:WindowStream, c, s, pts, shift=0):
     "How many of the last frames, shown at `pts`, are in doubt"
     t = self.tail
-    apart = 0 if t.ordered else len(pts)-_before_gap(pts)
+    apart = 0 if t.ordered else len(pts)-before_gap(pts)
     if not self.anew: # Nothing but what came can be looked at
         return max(apart, sum(o>=t.stored[-1]+shift for o in pts) if t.corrupt and t.stored else 0)
-    lack = _lack(self.input, c, s, t.end, None if self.sought else t.n, t.corrupt)
-    self.lacks = lack or _stump(self.input, c.format.name)
+    lack = what_it_lacks(self.input, c, s, t.end, None if self.sought else t.n, t.corrupt)
+    self.lacks = lack or stump(self.input, c.format.name)
     if lack: return apart
-    lost,cut = _doubtful(self.input, c, s, [o+shift for o in t.stored], pts, t.corrupt, t.ordered) if t.stored else (0, False)
+    lost,cut = doubtful_frames(self.input, c, s, [o+shift for o in t.stored], pts, t.corrupt, t.ordered) if t.stored else (0, False)
     if cut: self.lacks = f"is cut off, left out at its end: {lost} frame{'s'*(lost!=1)}" if lost else "is cut off"
     return lost
 
@@ -305,7 +305,7 @@ def _frame_clock(self:WindowStream, s, frames):
     "The clock of a file whose packets don't tell the time"
     stamps = [f.pts for f in frames]
     if self.anew:
-        with _opened(self.input, 1, self.name) as (c, v): stamps = [f.pts for f in islice(decoded(c.demux(v)), 100)]
+        with open_source(self.input, 1, self.name) as (c, v): stamps = [f.pts for f in islice(decoded(c.demux(v)), 100)]
     return FrameClock(s.time_base, self.rate, stamps)
 
 @dataclass
@@ -341,7 +341,7 @@ def _all_frames(self:WindowStream, s, decoded, clock, doubt=False):
 def _plain(self:WindowStream, c, s, frames, clock):
     "Windows by the times of the frames"
     held = deque()
-    wait = 24 if self.anew and not clock.counts and _no_length(self.input, c.format.name) else 1
+    wait = 24 if self.anew and not clock.counts and no_length(self.input, c.format.name) else 1
     def give():
         o,after = held.popleft(),held[0] if held else None
         self.past.append(o.tick)
@@ -423,7 +423,7 @@ def _may_seek(self:WindowStream, container):
 @patch
 def _begin(self:WindowStream, s, frames):
     "Make ready for the first window"
-    self.paint,self.rate = Painter(self.recipe, frames[0], s),_rate(s)
+    self.paint,self.rate = Painter(self.recipe, frames[0], s),guessed_rate(s)
     look = self.paint.look
     for o in look.notes() if look.hdr or look.doubt else ():
         if (note := f"{self.name}: {o}") not in self.notes: self.notes.append(note)
@@ -437,7 +437,7 @@ def _begin(self:WindowStream, s, frames):
 @patch
 def _windows(self:WindowStream, may_seek=True):
     "All windows from `first` on"
-    with _opened(self.input, self.threads, self.name) as (c, s):
+    with open_source(self.input, self.threads, self.name) as (c, s):
         packets = self._read(c, s)
         head,frames = self._front(packets)
         self._begin(s, frames)

@@ -17,7 +17,7 @@ from ..core import *
 from .field import *
 from .players import *
 from .look import *
-from .look import _grid, _hsv
+from .look import pixel_grid, hsv_to_rgb
 
 # %% ../../nbs/01a_world/03_render.ipynb #c9093986
 _I = {n:i for i,n in enumerate(DRAWN)}
@@ -119,7 +119,7 @@ def random_outfit(
     kit:Kit, # Of the team
 )->Outfit: # A person
     "Somebody in this kit"
-    boots = _hsv(rng.random(), 1, .95) if rng.random()<.5 else np.full(3, rng.choice([25.,235.]))
+    boots = hsv_to_rgb(rng.random(), 1, .95) if rng.random()<.5 else np.full(3, rng.choice([25.,235.]))
     skin,hair = SKINS[rng.integers(len(SKINS))],HAIRS[rng.integers(len(HAIRS))]
     return Outfit(kit, skin, hair, boots, rng.uniform(1.7, 1.92), rng.uniform(.92, 1.1))
 
@@ -387,7 +387,7 @@ def frame(self:Painter,
 # %% ../../nbs/01a_world/03_render.ipynb #ec73160c
 @lru_cache(4)
 def _vignette(w, h, k): # Weights of 256
-    u,v = _grid(w, h)
+    u,v = pixel_grid(w, h)
     return np.asarray(256*(1-k*((2*u/w-1)**2+(2*v/h-1)**2)/2), np.uint16)
 @lru_cache
 def _grain(): return rng_for('grain').standard_normal(1<<19).astype(np.float32) # Noise to cut from
