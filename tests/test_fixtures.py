@@ -1,11 +1,11 @@
 "What the other tests lean on"
-import random
+import random, re
 from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
 import conftest
-from conftest import begin
+from conftest import begin, root
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
@@ -50,3 +50,16 @@ def test_start(start):
     begin(config(start)); again = drawn()
     begin(config(None)); later = drawn()
     assert first==again and not set(first) & set(later)
+
+def test_what_is_long():
+    "What `make test` leaves to `make test-all` and to jobs of their own: this list, and nothing else"
+    def marked(f): return set(re.findall(r"@pytest\.mark\.long\n(?:@.*\n)*def (test_\w+)", f.read_text(encoding="utf-8")))
+    tests = sorted((root/"tests").glob("test_*.py"))
+    whole = {o.stem for o in tests if re.search(r"^pytestmark = .*mark\.long", o.read_text(encoding="utf-8"), re.M)}
+    parts = {o.stem:found for o in tests if (found := marked(o))}
+    assert whole=={"test_machines", "test_ray", "test_study", "test_widgets"}
+    assert parts==dict(
+        test_reliability={"test_bar_of_a_user", "test_damaged_files", "test_interrupted_scan", "test_nobody_renders_for_a_dead_parent", "test_two_in_one_folder", "test_two_kills"},
+        test_site={"test_a_bad_page_is_seen", "test_a_styled_table_has_a_style", "test_code_fits", "test_dark_mode", "test_pages", "test_search", "test_source"})
+    assert conftest.LONG_PAGES==("tutorials", "benchmarks", "04_distill/11_ray")
+    assert conftest.is_long_page("tutorials/01_first_distillation") and not conftest.is_long_page("04_distill/10_machines")
