@@ -4,6 +4,7 @@ from collections import Counter
 from multiprocessing.util import Finalize
 from pathlib import Path
 import hypothesis, pytest
+import shared_clips
 from filelock import FileLock
 from forks import Programs, end_server, start_server
 from xdist.scheduler import LoadScopeScheduling
@@ -130,6 +131,14 @@ def memory(request):
     begin(request.config)
     yield
     give_back_memory()
+
+@pytest.fixture(scope="session", autouse=True)
+def clips_once():
+    "Clips that several pages draw are drawn once; the function that only draws"
+    store = cache/f"drawn-{shared_clips.drawn_by(root/'soccerkd')}"
+    for old in cache.glob("drawn-*"):
+        if old!=store: shutil.rmtree(old, ignore_errors=True)
+    yield shared_clips.share(store)
 
 def code_hash(
     also=(), # Further files that count

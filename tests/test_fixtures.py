@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-import conftest
+import conftest, shared_clips
 from conftest import begin, root
 
 @pytest.fixture
@@ -63,3 +63,20 @@ def test_what_is_long():
         test_site={"test_a_bad_page_is_seen", "test_a_styled_table_has_a_style", "test_code_fits", "test_dark_mode", "test_pages", "test_search", "test_source"})
     assert conftest.LONG_PAGES==("tutorials", "benchmarks", "04_distill/11_ray")
     assert conftest.is_long_page("tutorials/01_first_distillation") and not conftest.is_long_page("04_distill/10_machines")
+
+def test_clips_are_drawn_once(tmp_path, monkeypatch, clips_once):
+    "A second set of the same clips is copied; its files are those that drawing gives, and a changed copy leaves the store alone"
+    from soccerkd.world import clips as world
+    film = dict(per_class=1, seed=9, size=32, n_frames=3, splits=(1,0,0), classes=("kick", "run"), workers=1)
+    def bytes_of(path): return {o.name:o.read_bytes() for o in path.rglob("*") if o.suffix in (".mp4", ".npz", ".csv")}
+    monkeypatch.setattr(world, "_render_all", clips_once)
+    drawn = bytes_of(world.make_clips(tmp_path/"drawn", **film))
+    shared_clips.share(tmp_path/"store") # `monkeypatch` puts back what stood there before
+    first = bytes_of(world.make_clips(tmp_path/"first", **film))
+    monkeypatch.setattr(world, "make_scene", None) # Nothing can be drawn any more
+    second = world.make_clips(tmp_path/"second", **film)
+    assert drawn==first==bytes_of(second) and len(drawn)==5
+    clip = next(second.rglob("*.mp4"))
+    clip.write_bytes(b"damaged")
+    assert bytes_of(world.make_clips(tmp_path/"third", **film))==first
+    with pytest.raises(TypeError): world.make_clips(tmp_path/"other", **{**film, "seed":8})
