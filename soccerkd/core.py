@@ -16,7 +16,7 @@ from fastprogress.fastprogress import ConsoleProgressBar, progress_bar
 __all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'refuse_pointer', 'disk_errors', 'atomic_path',
            'write_json', 'read_json', 'find_run', 'file_sha256', 'out_of_memory', 'memory_errors', 'watched', 'track',
            'quiet_bars', 'process_number', 'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16', 'pick_precision',
-           'versions', 'cpu_name', 'machine_info']
+           'versions', 'cpu_name', 'machine_info', 'facts_table']
 
 # %% ../nbs/00_core.ipynb #745a5fc9
 class SoccerKDError(ValueError):
@@ -316,3 +316,11 @@ def machine_info()->dict:
     res.update(threads=torch.get_num_threads(), cpu_bf16=cpu_has_bf16())
     if torch.cuda.is_available(): res["gpu"] = torch.cuda.get_device_name(0)
     return res
+
+# %% ../nbs/00_core.ipynb #ce0b0b17
+def facts_table(
+    facts:dict, # Name to value
+)->str: # Markdown
+    "A table of two columns"
+    rows = [f"| {k} | {v} |" for k,v in facts.items()]
+    return "\n".join(["| | |", "|---|---|", *rows])
