@@ -17,7 +17,6 @@ from sklearn.preprocessing import StandardScaler
 from ..core import SoccerKDError, process_number, read_json, write_json
 from ..data.clips import ClipDataLoaders, is_synthetic
 from ..data.splits import *
-from ..data.tables import table_parts
 from ..data.transforms import plain
 from ..distill.machines import *
 from ..distill.runs import load_run
@@ -85,7 +84,7 @@ def find_splits(
 
 def _table_parts(csv, labels, groups):
     "The clips of a table of segments in the parts that it names, or all to train on"
-    clips,parts = clips_from_labels_csv(csv, labels, groups),table_parts(labelled_rows(csv, labels, groups), csv)
+    clips,parts = segments_by_part(csv, labels, groups)
     if parts is None: return dict(train=clips, valid=[], test=[])
     res = by_part(clips, parts)
     check_leak(**res)
