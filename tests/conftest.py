@@ -1,5 +1,5 @@
 "What the tests share: the flags of the notebooks' cells, long runs that are kept, and a table of the slowest notebooks"
-import ctypes, gc, hashlib, os, re, shutil, sys, tempfile
+import ctypes, gc, hashlib, os, random, re, shutil, sys, tempfile
 from collections import Counter
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -21,6 +21,7 @@ hypothesis.settings.load_profile("book")
 
 def pytest_addoption(parser):
     parser.addoption("--flags", default="", help="flagged cells to run that are skipped otherwise, such as 'slow cuda'")
+    parser.addoption("--start", type=int, help="seed of the random numbers with which each page and each file of tests begins, where it does not choose one itself")
 
 def users_env():
     "The variables of a user"
@@ -78,8 +79,20 @@ def give_back_memory():
     for name,value in ((-4, 65536), (-1, 1<<17), (-2, 1<<17)): libc.mallopt(name, value) # mmap_max, trim_threshold and top_pad as they were
     libc.malloc_trim(0)
 
+def begin(
+    config, # Of pytest
+):
+    "Random numbers as at the start of a program, or as `--start` wants them"
+    start = config.getoption("--start")
+    if start is None: return
+    import numpy as np, torch
+    random.seed(start)
+    np.random.seed(start)
+    torch.manual_seed(start)
+
 @pytest.fixture(scope="module", autouse=True)
-def memory():
+def memory(request):
+    begin(request.config)
     yield
     give_back_memory()
 

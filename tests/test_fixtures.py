@@ -1,6 +1,11 @@
 "What the other tests lean on"
+import random
+from types import SimpleNamespace
+import numpy as np
 import pytest
+import torch
 import conftest
+from conftest import begin
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
@@ -35,3 +40,13 @@ def test_hash_follows_code(monkeypatch, tmp_path):
     for s in ("a = 1", "a = 2", "a = 1"):
         (tmp_path/"soccerkd"/"m.py").write_text(s); seen.add(conftest.code_hash())
     assert len(seen)==2
+
+@pytest.mark.parametrize("start", (1, 2))
+def test_start(start):
+    "`--start` decides with which random numbers a page begins; without it nothing is touched"
+    def config(n): return SimpleNamespace(getoption=lambda name: n)
+    def drawn(): return torch.rand(1).item(), np.random.rand(), random.random()
+    begin(config(start)); first = drawn()
+    begin(config(start)); again = drawn()
+    begin(config(None)); later = drawn()
+    assert first==again and not set(first) & set(later)

@@ -9,7 +9,7 @@ from nbdev.config import get_config
 from nbdev.doclinks import nbglob
 from nbdev.process import NBProcessor
 from nbdev.test import nb_test_cells
-from conftest import give_back_memory, root
+from conftest import begin, give_back_memory, root
 from soccerkd.all import Learner
 
 give_back_memory() # The library is imported
@@ -86,8 +86,9 @@ def items():
         for i in nb.items: yield pytest.param(nb, i, id=nb.labels[i])
 
 @pytest.fixture
-def notebook(nb, i, record_property):
+def notebook(nb, i, record_property, request):
     record_property("notebook", nb.name)
+    if not nb.done: begin(request.config)
     yield nb
     if i==nb.items[-1]: nb.close()
 
