@@ -494,8 +494,7 @@ def from_labels_csv(cls:ClipDataLoaders,
     **kwargs,
 )->ClipDataLoaders:
     "Loaders from labelled segments of longer videos"
-    clips = clips_from_labels_csv(csv, labels, groups)
-    parts = table_parts(labelled_rows(csv, labels, groups), csv)
+    clips,parts = segments_by_part(csv, labels, groups)
     if valid_groups is None: return cls._from_parts(clips, parts, seed, valid_pct, **kwargs)
     valid_groups = list(map(str, valid_groups))
     if unknown := set(valid_groups)-{c.group for c in clips}:

@@ -19,8 +19,8 @@ from .tables import *
 # %% auto #0
 __all__ = ['Clip', 'is_clip', 'class_folders', 'clip_groups', 'clips_from_folder', 'split_folders', 'clips_by_part', 'one_label',
            'clips_from_df', 'find_file', 'frame_span', 'labelled_rows', 'known_names', 'clips_from_labels_csv',
-           'grouped_split', 'check_leak', 'split_table', 'split_hash', 'clip_mark', 'content_hash', 'split_clips',
-           'write_split', 'read_split', 'by_part']
+           'segments_by_part', 'grouped_split', 'check_leak', 'split_table', 'split_hash', 'clip_mark', 'content_hash',
+           'split_clips', 'write_split', 'read_split', 'by_part']
 
 # %% ../../nbs/02_data/04_splits.ipynb #85d1e3f5
 @dataclass(frozen=True, eq=False)
@@ -285,12 +285,19 @@ def clips_from_labels_csv(
     labels=None, # Class names to keep; all by default
     groups=None, # Groups to keep; all by default
 )->list[Clip]:
-    "Labelled segments of videos, as annotation tools write them"
-    csv = Path(csv)
-    rows = labelled_rows(csv, labels, groups).to_dict("records")
-    paths = {o:find_file(o, csv) for o in dict.fromkeys(r["file"] for r in rows)}
-    frames = {o:_frame_times(paths[o]) for o in dict.fromkeys(r["file"] for r in rows if _cut(r))}
-    return one_label([_segment(r, paths[r["file"]], frames.get(r["file"]), csv) for r in rows], csv)
+    "Labelled segments of videos, as annotation tools write them; those of unreadable files are left out, and said"
+    return _segments(Path(csv), labelled_rows(csv, labels, groups).to_dict("records"))[0]
+
+def segments_by_part(
+    csv, # `file,label` and, if known, `start,end,group,split`, start and end in frames
+    labels=None, # Class names to keep; all by default
+    groups=None, # Groups to keep; all by default
+)->tuple[list[Clip],list[str]|None]: # The clips, and the part of each; None if the table names no parts
+    "The same, with the parts that the table names"
+    table = labelled_rows(csv, labels, groups)
+    clips,kept = _segments(Path(csv), table.to_dict("records"))
+    parts = table_parts(table, csv)
+    return clips,parts and [parts[i] for i in kept]
 
 # %% ../../nbs/02_data/04_splits.ipynb #813cfc9f
 def _cut(r): return not all(pd.isna(r.get(k, np.nan)) for k in ("start", "end"))
@@ -298,6 +305,25 @@ def _cut(r): return not all(pd.isna(r.get(k, np.nan)) for k in ("start", "end"))
 def _frame_times(path):
     "Times of the frames of a video, and its rate"
     with open_video(path, backend="pyav") as v: return list(v.times),v.fps # Only the times: no need to choose a decoder
+
+def _segments(csv, rows):
+    "The clips of a table, and from which rows they are"
+    paths = {o:find_file(o, csv) for o in dict.fromkeys(r["file"] for r in rows)}
+    frames,lost = {},{}
+    for o in dict.fromkeys(r["file"] for r in rows if _cut(r)):
+        try: frames[o] = _frame_times(paths[o])
+        except SoccerKDError as e: lost[o] = e
+    kept = [i for i,r in enumerate(rows) if r["file"] not in lost]
+    if lost: _tell_lost(csv, lost, len(rows)-len(kept), len(rows))
+    clips = [_segment(rows[i], paths[rows[i]["file"]], frames.get(rows[i]["file"]), csv) for i in kept]
+    return one_label(clips, csv),kept
+
+def _tell_lost(csv, lost, n, of):
+    "Say which rows are left out, or that none is left"
+    first = next(iter(lost.values()))
+    if n==of: raise first
+    what = "a file" if len(lost)==1 else f"{len(lost)} files"
+    print(f"{n} of {of} rows of {csv} are left out, as they are of {what} that can't be read: {first}")
 
 def _segment(r:dict, path:Path, frames:tuple|None, csv:Path)->Clip:
     "The clip of one row, or which row is wrong"

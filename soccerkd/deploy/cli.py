@@ -144,7 +144,8 @@ def distill(
     held = [names(o) for o in hold_out.split("/")] if hold_out else folds
     control = (frozen, frozen_weights) if frozen else None
     reports = compare_on(clips, recipe, out, held, control, final=not no_final, **data)
-    last = None if no_final else os.path.join(out, "final", "student")
+    lost = "the final student" in next(iter(reports.values()))["failed"]
+    last = None if no_final or lost else os.path.join(out, "final", "student")
     scores = {k:dict(right=int(r.right.sum()), **r) for k,r in reports.items()}
     if json: return dict(**scores, best=best_of(reports), final=last)
     if int(os.environ.get("RANK", 0)): return # Of several processes the first one speaks

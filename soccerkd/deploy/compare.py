@@ -4,6 +4,7 @@
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #27c54321
 from __future__ import annotations
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 import numpy as np
@@ -13,10 +14,9 @@ from fastai.learner import Learner
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from ..core import SoccerKDError, read_json, write_json
+from ..core import SoccerKDError, process_number, read_json, write_json
 from ..data.clips import ClipDataLoaders, is_synthetic
 from ..data.splits import *
-from ..data.tables import table_parts
 from ..data.transforms import plain
 from ..distill.machines import *
 from ..distill.runs import load_run
@@ -28,8 +28,8 @@ from ..evaluate.report import *
 from ..models.zoo import create_model
 
 # %% auto #0
-__all__ = ['controls', 'find_clips', 'find_splits', 'held_out_folds', 'frozen_control', 'compare_on', 'counts_table', 'best_of',
-           'final_student', 'told_best', 'cross_validate', 'seeds_table']
+__all__ = ['controls', 'find_clips', 'find_splits', 'held_out_folds', 'frozen_control', 'all_classes', 'fold_failed',
+           'compare_on', 'counts_table', 'best_of', 'final_student', 'told_best', 'cross_validate', 'seeds_table']
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #4ff7ed51
 def find_clips(
@@ -84,7 +84,7 @@ def find_splits(
 
 def _table_parts(csv, labels, groups):
     "The clips of a table of segments in the parts that it names, or all to train on"
-    clips,parts = clips_from_labels_csv(csv, labels, groups),table_parts(labelled_rows(csv, labels, groups), csv)
+    clips,parts = segments_by_part(csv, labels, groups)
     if parts is None: return dict(train=clips, valid=[], test=[])
     res = by_part(clips, parts)
     check_leak(**res)
@@ -126,6 +126,31 @@ def frozen_control(
     z[:,clf.classes_] = clf.predict_log_proba(xv).clip(-30)
     return z
 
+# %% ../../nbs/06_deploy/02_compare.ipynb #b15c0002
+def all_classes(
+    split, # From `held_out_folds`
+    vocab, # All classes
+    bad=(), # Ids of clips that can't be read
+):
+    "Refuse folds that leave a class out of the training"
+    for i,(tr,_) in enumerate(split):
+        missing = set(vocab)-{c.label for c in tr if c.id not in bad}
+        if not missing: continue
+        fault = f"leaves no {', '.join(sorted(missing))} to train on"
+        raise SoccerKDError.of(f"fold {i}", fault, "use fewer folds, or leave that class out with labels")
+
+@contextmanager
+def fold_failed(
+    name:str, # Such as `fold 2`
+    failed:dict, # Name to sentence; changed in place
+):
+    "Say in one sentence that the block failed, note it, and go on"
+    try: yield
+    except SoccerKDError as e:
+        if process_number()[1]>1: raise # The other processes are in the middle of it
+        failed[name] = str(e)
+        print(f"{name} failed and is left out: {e}")
+
 # %% ../../nbs/06_deploy/02_compare.ipynb #c04e3003
 controls = dict(frozen="frozen features", **roles)
 def compare_on(
@@ -138,32 +163,50 @@ def compare_on(
     report:bool=True, # Write report.html
     final:bool=False, # Train the better student once more, on all clips, see `final_student`
     **data, # For `ClipDataLoaders.from_clips`: `n_frames`, `size`, `bs`, ...
-)->dict[str,Report]: # One report per network over the clips of all folds, with `faults`
+)->dict[str,Report]: # One report per network over the clips of all folds, with `faults`, `folds` and `failed`
     "Teacher, student alone and student with teacher, each clip judged by networks that never saw its group"
     join_machines(data.get("device"))
-    vocab,out,found,judged = sorted({c.label for c in clips}),shared_folder(out),{},[]
+    vocab,out = sorted({c.label for c in clips}),shared_folder(out)
     split = held_out_folds(clips, folds, recipe.seed)
-    bad = set() # Told in the first fold
+    found,judged,good,failed,bad = {},[],[],{},set()
+    all_classes(split, vocab)
     for i,(tr,te) in enumerate(split):
         tr,te = ([c for c in o if c.id not in bad] for o in (tr, te))
-        if missing := set(vocab)-{c.label for c in tr}:
-            raise SoccerKDError.of(f"fold {i}", f"leaves no {', '.join(sorted(missing))} to train on", "use fewer folds, or leave that class out with labels")
         dls = ClipDataLoaders.from_clips(tr, te, seed=recipe.seed, vocab=vocab, **data)
-        judged += dls.valid_ds.items
-        bad |= set(dls.bad["id"])
-        if frozen: found.setdefault("frozen", []).append(_one(dls, on_first(frozen_control, dls, *frozen)))
-        each = run_recipe(dls, recipe, out/f"fold{i}", split="valid", quiet=quiet, tell=False) # All folds together say more
-        for role,r in each.items(): found.setdefault(role, []).append((r.logits, r.labels, r.ids))
+        if not i: # Loaders tell which clips can't be read, before anything is trained
+            bad = set(dls.bad["id"])
+            all_classes(split, vocab, bad)
+        with fold_failed(f"fold {i}", failed):
+            each = _fold(dls, recipe, out/f"fold{i}", frozen, quiet)
+            for role,r in each.items(): found.setdefault(role, []).append(r)
+            judged += dls.valid_ds.items
+            good.append(i)
+    if not good: raise SoccerKDError(f"all {len(split)} folds failed; fold 0: {failed['fold 0']}")
     reports = {k:_joined(found[k], vocab) for k in controls if k in found}
-    with_faults(reports, on_first(_loss_faults, out, len(split)))
-    counts = {k:dict(right=int(r.right.sum()), n=r["n"], vocab=vocab, confusion=r["confusion"], faults=r["faults"],
-        recipe=asdict(recipe), synthetic=is_synthetic(clips)) for k,r in reports.items()}
-    on_first(write_json, out/"counts.json", counts)
-    if final: final_student([c for c in clips if c.id not in bad], recipe, out, reports, quiet, **data)
-    if report: on_first(_report, out, reports, dls, judged, recipe)
+    with_faults(reports, on_first(_loss_faults, out, good))
+    if final:
+        with fold_failed("the final student", failed):
+            final_student([c for c in clips if c.id not in bad], recipe, out, reports, quiet, **data)
+    for r in reports.values(): r.update(folds=len(split), failed=failed)
+    kept = {k:_counts(r, vocab, recipe, is_synthetic(clips)) for k,r in reports.items()}
+    on_first(write_json, out/"counts.json", kept)
+    if report: on_first(_report, out, reports, dls, judged, recipe, good[0])
     return reports
 
+
 # %% ../../nbs/06_deploy/02_compare.ipynb #ead7cd64
+def _fold(dls, recipe, out, frozen, quiet):
+    "Logits, labels and names of a fold's held-out clips, by role"
+    res = dict(frozen=_one(dls, on_first(frozen_control, dls, *frozen))) if frozen else {}
+    each = run_recipe(dls, recipe, out, split="valid", quiet=quiet, tell=False) # All folds together say more
+    return {**res, **{role:(r.logits, r.labels, r.ids) for role,r in each.items()}}
+
+def _counts(r, vocab, recipe, synthetic):
+    "What counts.json holds about a network"
+    counts = dict(right=int(r.right.sum()), n=r["n"], vocab=vocab, confusion=r["confusion"])
+    told = dict(faults=r["faults"], folds=r["folds"], failed=r["failed"])
+    return dict(**counts, **told, recipe=asdict(recipe), synthetic=synthetic)
+
 def _one(dls, z):
     "Answers of the control in the shape of the others'"
     items = list(dls.valid_ds.items)
@@ -175,21 +218,21 @@ def _joined(parts, vocab):
     res.ids = [i for o in parts for i in o[2]]
     return res
 
-def _loss_faults(out, n):
+def _loss_faults(out, good):
     "What the losses of the folds' trainings say, by role"
     res = {}
     for k in roles:
-        records = [read_json(out/f"fold{i}"/k/"config.json")["record"] for i in range(n)]
-        res[k] = [f"fold {i}: {o}" for i,r in enumerate(records) for o in r.get("faults", [])]
+        records = {i:read_json(out/f"fold{i}"/k/"config.json")["record"] for i in good}
+        res[k] = [f"fold {i}: {o}" for i,r in records.items() for o in r.get("faults", [])]
     return res
 
-def _report(out, reports, dls, judged, recipe):
+def _report(out, reports, dls, judged, recipe, first):
     "The page of all folds together, unless it is newer than their networks"
     file,runs = out/"report.html",list(out.glob("fold*/*/config.json"))
     if file.exists() and file.stat().st_mtime>max(o.stat().st_mtime for o in runs): return file
     told = {k if k in roles else controls[k]:Report(r, split="folds") for k,r in reports.items()}
     for a,b in zip(told.values(), reports.values()): vars(a).update(vars(b))
-    models = {roles[k]:load_run(out/"fold0"/k, dls=dls).model for k in ("teacher", "student_kd")}
+    models = {roles[k]:load_run(out/f"fold{first}"/k, dls=dls).model for k in ("teacher", "student_kd")}
     return write_report(out, told, dls, recipe, title=f"Report of {out.name}", models=models, dl=dls.test_dl(judged, with_labels=True, num_workers=0))
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #ea7d671c
@@ -237,8 +280,8 @@ def told_best(
     student = best_of(reports, ("student_kd", "student_alone"))
     def score(k): return f"{controls[k]}, {int(reports[k].right.sum())} of {reports[k]['n']} right"
     text = f"best network: {score(best)}"+(f"; best student: {score(student)}" if best!=student else "")
-    folder = Path(out)/"final"/"student"
-    if not (folder/"config.json").exists(): return text
+    folder,failed = Path(out)/"final"/"student",reports[best].get("failed", {})
+    if "the final student" in failed or not (folder/"config.json").exists(): return text
     return f"{text}\ntrained on all clips: {folder} ({controls[student]}); soccerkd predict VIDEO --model {out}"
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #90c39c2c

@@ -14,8 +14,8 @@ from fastcore.all import patch
 from .machines import bare
 
 # %% auto #0
-__all__ = ['classifier', 'normalised', 'new_classifier', 'calm_classifier', 'steady_rate', 'passes_for', 'loss_faults',
-           'LossWatch', 'NoValidation']
+__all__ = ['classifier', 'normalised', 'delicate', 'new_classifier', 'calm_classifier', 'steady_rate', 'passes_for',
+           'loss_faults', 'LossWatch', 'NoValidation']
 
 # %% ../../nbs/04_distill/02a_steady.ipynb #e5cd9d23
 def classifier(
@@ -32,6 +32,13 @@ def normalised(
     return any("Norm" in type(o).__name__ for o in getattr(model, "body", model).modules())
 
 # %% ../../nbs/04_distill/02a_steady.ipynb #2106f262
+def delicate(
+    model:nn.Module, # Before the training
+)->bool:
+    "Has it weights from a file that can be spoiled, or no layers that keep its features in bounds?"
+    pretrained = getattr(model, "weights_report", None) is not None
+    return pretrained or not normalised(model)
+
 def new_classifier(
     model:nn.Module, # A network that was not trained yet
 )->bool:
@@ -42,9 +49,10 @@ def new_classifier(
 def calm_classifier(
     model:nn.Module, # A network that was not trained yet; changed in place
 )->nn.Module: # The same network
-    "Start a new classifier at zero"
+    "Start the new classifier of a delicate network at zero"
     layer = classifier(model)
-    if layer is not None and new_classifier(model): [nn.init.zeros_(o) for o in layer.parameters()]
+    if layer is None or not delicate(model) or not new_classifier(model): return model
+    for o in layer.parameters(): nn.init.zeros_(o)
     return model
 
 # %% ../../nbs/04_distill/02a_steady.ipynb #bb846eda
@@ -52,9 +60,8 @@ def steady_rate(
     model:nn.Module, # Before the training
     lr:float, # Highest rate
 ): # For `fit_one_cycle`
-    "`slice(lr)`, a tenth for all layers but the head's, if they are pretrained or not normalised; else `lr`"
-    pretrained = getattr(model, "weights_report", None) is not None
-    return slice(lr) if pretrained or not normalised(model) else lr
+    "`slice(lr)`, a tenth for all layers but the head's, if the network is delicate; else `lr`"
+    return slice(lr) if delicate(model) else lr
 
 # %% ../../nbs/04_distill/02a_steady.ipynb #2f8ef8d8
 def passes_for(

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from fastai.callback.core import Callback, CancelValidException
 from fastcore.all import delegates, patch
 from ..core import SoccerKDError, rng_for, seed_everything, seed_for
 from ..data.clips import *
@@ -20,6 +19,7 @@ from ..data.decode import *
 from ..data.splits import split_hash
 from ..distill.bank import *
 from ..distill.learner import *
+from ..distill.steady import *
 from .figures import *
 from .figures import blues, ink_on, figure_style, grey_axes
 from .labels import *
@@ -56,22 +56,24 @@ class DistillTrial:
         teacher, # Trained: Learner or module
         folder="runs", # For the bank of the teacher's answers
         epochs:int=6, # Passes over all training clips; as many steps with fewer clips
-        lr:float=1e-3, # Highest rate of the one-cycle schedule
+        lr:float=1e-3, # Highest rate; layers that need less get less
         views:int=8, # Of each clip, on which all students are trained; 0 draws new ones for ever, and asks the teacher each time
         split:str="valid", # Clips to judge by; `test` makes every trial a look at the test clips
         precision:str="auto", # See `pick_precision`
         options:dict|None=None, # Of the students, for `create_model`, such as `dropout`
+        steady:bool=True, # Train by the rule of `fit_steady`; False is the plain one-cycle schedule
     ):
         if split not in ("valid", "test"): raise SoccerKDError.of(f"split={split!r}", "is not known", "use 'valid' or 'test'")
         self.dls,self.teacher,self.folder = dls,network_of(teacher),Path(folder)
-        self.epochs,self.lr,self.views = epochs,lr,views
+        self.epochs,self.lr,self.views,self.steady = epochs,lr,views,steady
         if not isinstance(self.teacher, nn.Module): raise SoccerKDError.of(f"teacher={teacher!r:.60}", "is neither a module nor a Learner", "give a trained network")
         self.split,self.precision,self.options = split,precision,options or {}
     @property
     def settings(self)->dict:
         "What is the same for all trials, and decides their results"
+        rule = dict(steady=True) if self.steady else {} # Studies of before have no such word
         return dict(clips=self.dls.content, parts=split_hash(self.dls.table), loaders=self.dls.config, teacher=teacher_mark(self.teacher), epochs=self.epochs, lr=self.lr, views=self.views,
-            judged=self.split, precision=self.precision, options=self.options)
+            judged=self.split, precision=self.precision, options=self.options, **rule)
     def judge(self, model)->dict: # `accuracy`, `macro_f1`, `loss`
         "Scores of a network on the clips that are judged by"
         z,y,_ = answers(SimpleNamespace(model=model), self.dls.valid if self.split=="valid" else self.dls.heldout())
@@ -81,10 +83,6 @@ class DistillTrial:
     def teacher_accuracy(self)->float: return self.judge(self.teacher)["accuracy"]
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #cceba64c
-class _NoValidation(Callback):
-    "A student is judged once, at the end"
-    def before_validate(self): raise CancelValidException
-
 @patch(as_prop=True)
 def bank_path(self:DistillTrial)->Path:
     "A folder of its own for each teacher and way to show clips"
@@ -124,14 +122,18 @@ def learner(self:DistillTrial,
     if n: more = self._seen(sorted(rng_for("unlabelled", seed).permutation(rest)[:n].tolist())).reseed(seed+1).train
     seed_everything(seed_for("student", seed))
     kd = dict(teacher=self.heard if self.views else self.teacher, alpha=alpha, temperature=temperature, unlabelled=more) if alpha else {}
-    return distill_learner(part, student, weights=None, precision=self.precision, metrics=[], **kd, **self.options)
+    learn = distill_learner(part, student, weights=None, precision=self.precision, metrics=[], **kd, **self.options)
+    if self.steady: calm_classifier(learn.model)
+    return learn
 
 @patch
 def __call__(self:DistillTrial, **cell)->dict: # `accuracy`, `macro_f1`, `loss`, `steps`, `teacher`
     "Train and judge the student of a trial"
     keep_memory()
     learn = self.learner(**{**self.defaults, **cell})
-    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(self.passes(learn.dls), self.lr, cbs=_NoValidation())
+    fit = learn.fit_steady if self.steady else learn.fit_one_cycle
+    with learn.no_bar(), learn.no_logging():
+        fit(self.passes(learn.dls), self.lr, cbs=NoValidation()) # Judged once, at the end
     return dict(**self.judge(learn.model), steps=self.passes(learn.dls)*len(learn.dls.train), teacher=self.teacher_accuracy)
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #84b71cbe

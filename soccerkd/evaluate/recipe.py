@@ -178,7 +178,16 @@ def faults_text(
 )->str: # A line each; empty if nothing is wrong
     "What went wrong, to print under a table"
     names = {**roles, "frozen":"frozen features"}
-    return "\n".join(f"{names.get(k, k)}: {o}" for k,r in reports.items() for o in r.get("faults", []))
+    first = next(iter(reports.values()), {})
+    each = [f"{names.get(k, k)}: {o}" for k,r in reports.items() for o in r.get("faults", [])]
+    return "\n".join([*_failed_lines(first), *each])
+
+def _failed_lines(report):
+    "What a comparison over folds had to leave out"
+    failed = report.get("failed", {})
+    n = sum(o.startswith("fold ") for o in failed)
+    head = [f"{n} of {report['folds']} folds failed; their clips are counted for no network"] if n else []
+    return [*head, *(f"{k} failed: {v}" for k,v in failed.items())]
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #bdc350ed
 def judge(

@@ -119,6 +119,42 @@ def _whole(source, container, cut):
     if "mp4" not in container: return False
     with _rewound(source) as (f, size): return "moof" not in {kind for kind,_ in mp4_boxes(f, size)} # A fragment may be missing
 
+# %% ../../nbs/01_video/03_index.ipynb #b15d0002
+def _second_mp4(f, size):
+    "Where a second film begins in an MP4; None if there is none"
+    starts,headers,at = [],0,0
+    for kind,end in _boxes(f, size):
+        if kind=="ftyp": starts.append(at)
+        headers += kind=="moov"
+        at = end
+    return starts[1] if headers>1 and len(starts)>1 else None
+
+def _second_matroska(f, size):
+    "The same of a Matroska file whose first film says how long it is"
+    at,name = 0,None
+    while name!=_segment and at<size:
+        f.seek(at)
+        try: name,n,at = _element(f)
+        except IndexError: return None
+        at = at+n if n is not None else size
+    f.seek(at)
+    return at if at<size and f.read(4)==b"\x1aE\xdf\xa3" else None
+
+def _second_film(source):
+    "Byte at which another film begins; None if there is none"
+    with _rewound(source) as (f, size):
+        head = f.read(12)
+        if head[4:8] in _mp4_heads: return _second_mp4(f, size)
+        if head[:4]==b"\x1aE\xdf\xa3": return _second_matroska(f, size)
+
+def _unread(source, n):
+    "A sentence about a second film, if the `n` frames are those of the first"
+    second = _second_film(source)
+    if second is None: return ""
+    with open_container(source) as (c, s): first = sum(p.size>0 and (p.pos or 0)<second for p in c.demux(s))
+    if n>first: return ""
+    return f"holds another film from byte {second} on, which is not read: cat does not join films, ffmpeg -f concat does"
+
 # %% ../../nbs/01_video/03_index.ipynb #c81f5a0e
 _one_each = {"h264", "hevc", "vp8", "vp9", "av1", "mjpeg", "prores", "ffv1", "mpeg2video", "png"}
 _honest = ("mp4", "matroska", "mpeg") # Parts of the names of containers whose key flags are trusted
@@ -419,7 +455,7 @@ def _build_index(path):
         shown = _frame_times(path, c, s, got, [o.pts for o in frames])
         pts = shown.pts
         if shown.tick==s.time_base and not note: pts,note = _certain(path, c, s, got, shown)
-        note = "; ".join(filter(None, [note, shown.note]))
+        note = "; ".join(filter(None, [note, shown.note, _unread(path, len(pts))]))
         if note: video_log.warning("%s: %s", path, note)
         told = shown.told if len(pts)==len(shown.pts) else 0.
         facts = dict(note=note, stays=last_stays(told, guessed_rate(s)), rate=float(guessed_rate(s)))
