@@ -52,7 +52,7 @@ def nll(
 
 # %% ../../nbs/05_evaluate/07_calibration.ipynb #aa191d7e
 def _bin_row(b, n_bins, confidence, right):
-    "Ends, size, mean probability and share of right answers of a bin, and the interval of that share"
+    "A bin: ends, size, mean probability, share of right answers and the interval of it"
     n = len(right)
     accuracy = right.mean()
     _,lower,upper = wilson(int(right.sum()), n)
@@ -134,7 +134,7 @@ def fit_temperature(
 
 # %% ../../nbs/05_evaluate/07_calibration.ipynb #54715aa6
 def _folds(groups, n_folds):
-    "Fold of each clip; whole groups are dealt out. None if a single group, or a group for each clip"
+    "Fold of each clip, whole groups together; None for one group, or one for each clip"
     names = [str(o) for o in groups]
     each = sorted(set(names))
     if not 1<len(each)<len(names): return None
@@ -159,6 +159,7 @@ def nll_elsewhere(
         total += here.sum()*nll(z[here], y[here], temperature)
     return float(total/len(z))
 
+# %% ../../nbs/05_evaluate/07_calibration.ipynb #7e2f6c57
 def calibration_note(
     before:float, # Negative log likelihood as trained
     after:float, # The same, calibrated
@@ -183,6 +184,7 @@ def _clips_to_fit(learn, dl):
         raise SoccerKDError.of("the clips to calibrate on", f"hold {n} of the {split} set", remedy)
     return items
 
+# %% ../../nbs/05_evaluate/07_calibration.ipynb #6514bfd2
 def calibrate(
     learn:Learner, # With validation clips
     dl=None, # A loader with labels, not shuffled; the validation set by default
@@ -201,11 +203,13 @@ def calibrate(
     learn.use_temperature(t)
     return _noted(learn, found)
 
+# %% ../../nbs/05_evaluate/07_calibration.ipynb #961dbbe5
 def _noted(learn, found):
     "Write down what a calibration found, and say it if it does not hold elsewhere"
     where = "on groups it was not fitted on"
     note = calibration_note(found["nll"], found["nll_elsewhere"], where)
-    if note: print(f"{note}; add clips of more places, or judge by clips of the place it is used at")
+    remedy = "add clips of more places, or judge by clips of the place it is used at"
+    if note: print(f"{note}; {remedy}")
     learn.calibration = {k:v for k,v in found.items() if v==v} # What nobody knows is left out
     if note: learn.calibration["note"] = note
     file = getattr(learn, "run_path", None) and learn.run_path/"config.json"
@@ -214,7 +218,7 @@ def _noted(learn, found):
         write_json(file, {**read_json(file), **kept})
     return pd.Series(found)
 
-Learner.calibrate = calibrate
+Learner.calibrate = calibrate # A method of every Learner of fastai from here on
 
 # %% ../../nbs/05_evaluate/07_calibration.ipynb #cbbe2189
 def _poisson_ends(n, level):

@@ -85,6 +85,7 @@ def _class_ticks(ax, names):
     else: ax.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
     ax.tick_params(length=0)
 
+# %% ../../nbs/05_evaluate/02_figures.ipynb #fddf657c
 @plt.rc_context(figure_style)
 def plot_confusion(
     conf:Confusion, # The table

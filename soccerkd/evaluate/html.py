@@ -171,6 +171,7 @@ def _counts(clips):
     parts = "train", "valid", "test"
     return t.loc[sorted(t.index, key=lambda o: (*parts, o).index(o))]
 
+# %% ../../nbs/05_evaluate/05_html.ipynb #25b99d33
 def _unreadable(bad):
     "Clips that were left out, if there are any"
     if not len(bad): return ""
@@ -207,6 +208,7 @@ def _histories(out):
         if runs: found[name] = runs
     return found
 
+# %% ../../nbs/05_evaluate/05_html.ipynb #8717d781
 _two_terms = ("<p>hard is the loss against the labels, kd the teacher's term, "
     "both before alpha weighs them.</p>")
 def _was_taught(history):
@@ -241,6 +243,7 @@ def settings_table(
     "Settings as a table, dicts unfolded"
     return pd.DataFrame(dict(value=dict(_flat(settings))))
 
+# %% ../../nbs/05_evaluate/05_html.ipynb #a2f417dc
 def _recipe_dict(recipe): return recipe if isinstance(recipe, dict) else asdict(recipe)
 
 def _facts(name, settings):
@@ -376,6 +379,7 @@ def _recipe_of(run, config):
     file = run/"metrics.json"
     return read_json(file)["recipe"] if file.exists() else config.get("settings", {})
 
+# %% ../../nbs/05_evaluate/05_html.ipynb #2279b874
 def rewrite_report(
     run, # Folder that `run_recipe`, `train_role` or `save_run` wrote
     clips, # The clips it was trained on, as a list

@@ -51,9 +51,10 @@ def with_clips(self:ClipDataLoaders,
     dl.balance = None if old.balance is None else [old.balance[i] for i in items]
     if old.seeds is not None: dl.seeds = old.seeds[items]
     train = [ds.items[i] for i in dict.fromkeys(items)]
+    kept = dict(valid=list(self.valid_ds.items), test=list(self.test_clips))
     res = copy(self)
     res.loaders = [dl, *self.loaders[1:]]
-    res.table = split_table(train=train, valid=list(self.valid_ds.items), test=list(self.test_clips))
+    res.table = split_table(train=train, **kept)
     return res
 
 # %% ../../nbs/05_evaluate/03a_labels.ipynb #3c9780e7

@@ -37,7 +37,8 @@ def _check_frames(clip, i, k):
         fault = f"has logits of shape {list(clip.shape)}"
         raise SoccerKDError.of(name, fault, f"give [T,{k}] like clip 0")
     if not np.isfinite(clip).all():
-        raise SoccerKDError.of(name, "has logits that are not finite", "look for a diverged training")
+        fault = "has logits that are not finite"
+        raise SoccerKDError.of(name, fault, "look for a diverged training")
 
 def frame_list(
     logits, # `[N,K]` for clips, `[N,T,K]` for frames of clips, or a list of N arrays `[T,K]` whose T may differ
@@ -45,7 +46,8 @@ def frame_list(
     "The logits of each clip, frame by frame, checked"
     if not isinstance(logits, (list,tuple)): logits = as_array(logits)
     clips = [np.atleast_2d(as_array(o)) for o in logits]
-    if not clips: raise SoccerKDError.of("logits", "hold no clip", "check that the data set is not empty")
+    if not clips:
+        raise SoccerKDError.of("logits", "hold no clip", "check that the data set is not empty")
     for i,o in enumerate(clips): _check_frames(o, i, clips[0].shape[-1])
     return clips
 
@@ -303,6 +305,7 @@ def _resamples(
 # %% ../../nbs/05_evaluate/00_metrics.ipynb #4418d458
 def _on_cpu(x): return np.asarray(x.detach().cpu() if isinstance(x, torch.Tensor) else x)
 
+# %% ../../nbs/05_evaluate/00_metrics.ipynb #3bc63d40
 def bootstrap_interval(
     metric, # Function of the arrays, gives a number
     *arrays, # Arrays of N items each, resampled together

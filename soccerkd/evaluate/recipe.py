@@ -80,7 +80,8 @@ def new_learner(
     else:
         kd = dict(teacher=teacher, unlabelled=more) if role=="student_kd" else {}
         mix = dict(alpha=recipe.alpha, temperature=recipe.temperature)
-        learn = distill_learner(dls, recipe.student, weights=recipe.student_weights, **mix, **kd, **own)
+        start = dict(weights=recipe.student_weights)
+        learn = distill_learner(dls, recipe.student, **start, **mix, **kd, **own)
         if kd and more is not None: learn.add_cb(KeepOrder(more))
     if recipe.steady: calm_classifier(learn.model)
     return learn
@@ -109,6 +110,7 @@ def _finished(path, settings):
     config = path/"config.json"
     return config.exists() and read_json(config).get("settings")==_as_json(settings)
 
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #e0edbe05
 def train_role(
     recipe:Recipe, # What to train
     role:str, # `teacher`, `student_alone` or `student_kd`
@@ -256,6 +258,7 @@ def _refuse_look(out, plan, last):
     remedy = "choose by the validation set; if a second look is meant, say again=True and report it"
     raise SoccerKDError.of(f"the test set of {out}", fault, remedy)
 
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #fc4d51bc
 def look_number(
     dls, # `ClipDataLoaders` with clips held back
     recipe:Recipe, # What is to be judged by them
@@ -381,6 +384,7 @@ def _seed_row(seed, role, r):
     return dict(seed=seed, network=roles[role], right=round(accuracy*n), n=n,
         clip_accuracy=accuracy, macro_f1=r["macro_f1"], commonest_class=r["majority"])
 
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #fe000f63
 def over_recipe_seeds(
     dls, # `ClipDataLoaders`
     recipe:Recipe, # Its seed is replaced

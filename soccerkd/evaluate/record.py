@@ -13,10 +13,10 @@ from .metrics import over_seeds, wilson
 # %% ../../nbs/05_evaluate/00a_record.ipynb #57d392f8
 published_note = (
     "Published (logs): SoccerDB1, 95 validation clips that also served for model selection, "
-    "networks that see single frames, and a clip counts as right when at least half of its frames are. "
-    "Ours: test clips looked at once, matches kept apart, networks that see clips, mean probability, "
-    "several seeds. The protocols differ, so the numbers cannot be compared; and "
-    "without SoccerDB1 no claim about 67.20 % is made.")
+    "networks that see single frames, and a clip counts as right when at least half "
+    "of its frames are. Ours: test clips looked at once, matches kept apart, "
+    "networks that see clips, mean probability, several seeds. "
+    "The protocols differ, so the numbers cannot be compared; and without SoccerDB1 no claim about 67.20 % is made.")
 
 # %% ../../nbs/05_evaluate/00a_record.ipynb #5d1e5a7f
 _final = [("Teacher R50", 1374, 57), # Name, right frames of 2375, right clips of 95

@@ -29,7 +29,7 @@ __all__ = ['ask_network', 'answers', 'Report', 'report_of', 'choose_set', 'repor
 
 # %% ../../nbs/05_evaluate/03_report.ipynb #519d487b
 def _places(learn, dl):
-    "The network's number of each class of a loader; None if both count alike, or if one has no names"
+    "The network's number of each class of a loader; None if it counts alike or has no names"
     theirs = class_names(learn)
     ours = getattr(dl, "vocab", None)
     if theirs is None or ours is None or list(ours)==theirs: return None
@@ -61,6 +61,7 @@ def _asked(model, device):
     finally:
         for m in trained: m.training = True
 
+# %% ../../nbs/05_evaluate/03_report.ipynb #b8e8242b
 def ask_network(
     learn:Learner, # Any Learner on clips
     dl, # A loader with labels, not shuffled
@@ -75,7 +76,8 @@ def ask_network(
         for xb,yb in dl:
             said = [o.float().cpu() for o in f(learn.model, plain(xb))]
             parts.append([*said, plain(yb).cpu()])
-    if not parts: raise SoccerKDError.of("the loader", "has no clips", "give one with labelled clips")
+    if not parts:
+        raise SoccerKDError.of("the loader", "has no clips", "give one with labelled clips")
     *said,y = [torch.cat(o).numpy() for o in zip(*parts)]
     return [*said, y if places is None else places[y]]
 
@@ -138,6 +140,7 @@ def _table_scores(conf, labels):
     return dict(macro_f1=conf.macro_f1, recall=recall, balanced_accuracy=conf.balanced_accuracy,
         confusion=conf.counts.tolist(), majority=majority_baseline(labels).estimate)
 
+# %% ../../nbs/05_evaluate/03_report.ipynb #91587fb2
 def report_of(
     logits:np.ndarray, # `[N,K]`, or `[N,T,K]` if frames can be told apart
     labels:np.ndarray, # `[N]`
@@ -225,7 +228,7 @@ def evaluate(
     timing:bool=True, # Measure milliseconds per clip
     again:bool=False, # Allow a further look at the test set
 )->Report:
-    "Scores of a network; a look at the test set is counted in the run record, and a second one refused unless `again`"
+    "Scores of a network; a look at test clips is counted, a second one refused unless `again`"
     dl,name,looks = choose_set(learn, dl, again)
     res = report_on(learn, dl, timing)
     res.update(split=name, test_looks=looks)
