@@ -45,6 +45,7 @@ from soccerkd.distill.machines import *
 from soccerkd.distill.ray_bank import *
 from soccerkd.distill.ecosystem import *
 from soccerkd.evaluate.metrics import *
+from soccerkd.evaluate.record import *
 from soccerkd.evaluate.efficiency import *
 from soccerkd.evaluate.figures import *
 from soccerkd.evaluate.calibration import *

@@ -12,6 +12,7 @@ from ..data.splits import *
 from .compare import find_clips
 from ..distill.faithful import *
 from ..evaluate.metrics import *
+from ..evaluate.record import *
 
 # %% auto #0
 __all__ = ['published_split', 'faithful_on', 'published_faults', 'faithful_table']

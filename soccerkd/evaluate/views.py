@@ -25,14 +25,28 @@ def crop_corners(
     n_crops:int=1, # 1, 3 or 5
 )->list[tuple[int,int]]: # Top and left of each
     "Where the crops of the usual evaluations lie"
-    if n_crops not in (1, 3, 5): raise SoccerKDError.of(f"n_crops={n_crops}", "is not known", "use 1, 3, 5 or 10")
-    if h<size or w<size: raise SoccerKDError.of(f"a frame of {h} x {w}", f"has no crop of {size}", "decode larger frames")
-    y,x = h-size,w-size
-    if n_crops==1: return [(y//2, x//2)]
-    if n_crops==5: return [(0, 0), (0, x), (y, 0), (y, x), (y//2, x//2)]
-    return [(y//2, o) for o in (0, x//2, x)] if w>=h else [(o, x//2) for o in (0, y//2, y)]
+    if n_crops not in (1, 3, 5):
+        raise SoccerKDError.of(f"n_crops={n_crops}", "is not known", "use 1, 3, 5 or 10")
+    if h<size or w<size:
+        fault = f"has no crop of {size}"
+        raise SoccerKDError.of(f"a frame of {h} x {w}", fault, "decode larger frames")
+    bottom,right = h-size,w-size
+    middle = bottom//2,right//2
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)]
+    if n_crops==1: return [middle]
+    if n_crops==5: return [*corners, middle]
+    y,x = middle
+    return [(y, 0), middle, (y, right)] if w>=h else [(0, x), middle, (bottom, x)]
 
 # %% ../../nbs/05_evaluate/06_views.ipynb #00b289cc
+def _moments(slots, n_clips):
+    "Which frames of each segment are looked at: the middle one, or several spread evenly"
+    if not 1<=n_clips<=slots:
+        remedy = f"make the loaders with slots={n_clips+(n_clips+1)%2} for more moments"
+        raise SoccerKDError.of(f"n_clips={n_clips}", f"is not in 1 to {slots}", remedy)
+    if n_clips==1: return [slots//2]
+    return [round(i*(slots-1)/(n_clips-1)) for i in range(n_clips)]
+
 def clip_views(
     x:torch.Tensor, # `[B,3,T*slots,H,W]`, all that was decoded
     slots:int, # Frames per segment, `dls.config["slots"]`
@@ -41,11 +55,16 @@ def clip_views(
     n_crops:int=1, # 1, 3, 5 or 10: see `crop_corners`; 10 are the five and their mirror images
 )->list[torch.Tensor]: # `n_clips * n_crops` views `[B,3,T,size,size]`
     "The views of each clip; the first of them is what validation sees if both numbers are 1"
-    if not 1<=n_clips<=slots: raise SoccerKDError.of(f"n_clips={n_clips}", f"is not in 1 to {slots}", f"make the loaders with slots={n_clips+(n_clips+1)%2} for more moments")
-    at = [slots//2] if n_clips==1 else [round(i*(slots-1)/(n_clips-1)) for i in range(n_clips)]
-    corners = crop_corners(*x.shape[-2:], size, 5 if n_crops==10 else n_crops)
-    views = [[x[:,:,s::slots,t:t+size,l:l+size] for t,l in corners] for s in at]
-    return [o for v in views for o in (v+[o.flip(-1) for o in v] if n_crops==10 else v)]
+    moments = _moments(slots, n_clips)
+    mirrored = n_crops==10
+    corners = crop_corners(*x.shape[-2:], size, 5 if mirrored else n_crops)
+    views = []
+    for start in moments:
+        frames = x[:,:,start::slots]
+        crops = [frames[...,top:top+size,left:left+size] for top,left in corners]
+        views += crops
+        if mirrored: views += [o.flip(-1) for o in crops]
+    return views
 
 # %% ../../nbs/05_evaluate/06_views.ipynb #bed4f1d4
 def view_answers(
@@ -55,9 +74,13 @@ def view_answers(
     n_crops:int=1, # Crops of each moment
 )->tuple[np.ndarray,np.ndarray]: # Logits `[N,V,K]` with an axis for the views, labels `[N]`
     "Run the network over every view of every clip"
-    config,keep = learn.dls.config,dl.after_batch
+    slots,size = (learn.dls.config[o] for o in ("slots", "size"))
+    def ask(model, x):
+        views = clip_views(x, slots, size, n_clips, n_crops)
+        return [torch.stack([model(o) for o in views], 1)]
+    keep = dl.after_batch
     dl.after_batch = Pipeline([ClipToFloat()])
-    try: return tuple(ask_network(learn, dl, lambda m,x: [torch.stack([m(v) for v in clip_views(x, config["slots"], config["size"], n_clips, n_crops)], 1)]))
+    try: return tuple(ask_network(learn, dl, ask))
     finally: dl.after_batch = keep
 
 # %% ../../nbs/05_evaluate/06_views.ipynb #a16fd757
@@ -72,7 +95,10 @@ def evaluate_views(
     dl,name,looks = choose_set(learn, dl, again)
     z,y = view_answers(learn, dl, n_clips, n_crops)
     clips = list(dl.dataset.items)
-    res = report_of(z.mean(1), y, class_names(learn) or learn.dls.vocab, [c.group for c in clips])
+    vocab = class_names(learn) or learn.dls.vocab
+    res = report_of(z.mean(1), y, vocab, [c.group for c in clips])
     res.ids = [c.id for c in clips]
-    res.update(split=name, test_looks=looks, synthetic=is_synthetic(clips), views=[n_clips, n_crops], view_accuracy=float((z.argmax(2)==y[:,None]).mean()))
+    right = z.argmax(2)==y[:,None]
+    res.update(split=name, test_looks=looks, synthetic=is_synthetic(clips))
+    res.update(views=[n_clips, n_crops], view_accuracy=float(right.mean()))
     return res
