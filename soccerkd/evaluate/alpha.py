@@ -66,19 +66,25 @@ class DistillTrial:
         precision:str="auto", # See `pick_precision`
         options:dict|None=None, # Of the students, for `create_model`, such as `dropout`
     ):
-        if split not in ("valid", "test"): raise SoccerKDError.of(f"split={split!r}", "is not known", "use 'valid' or 'test'")
+        if split not in ("valid", "test"):
+            raise SoccerKDError.of(f"split={split!r}", "is not known", "use 'valid' or 'test'")
         self.dls,self.teacher,self.folder = dls,network_of(teacher),Path(folder)
         self.epochs,self.lr,self.views = epochs,lr,views
-        if not isinstance(self.teacher, nn.Module): raise SoccerKDError.of(f"teacher={teacher!r:.60}", "is neither a module nor a Learner", "give a trained network")
+        if not isinstance(self.teacher, nn.Module):
+            fault = "is neither a module nor a Learner"
+            raise SoccerKDError.of(f"teacher={teacher!r:.60}", fault, "give a trained network")
         self.split,self.precision,self.options = split,precision,options or {}
     @property
     def settings(self)->dict:
         "What is the same for all trials, and decides their results"
-        return dict(clips=self.dls.content, parts=split_hash(self.dls.table), loaders=self.dls.config, teacher=teacher_mark(self.teacher), epochs=self.epochs, lr=self.lr, views=self.views,
-            judged=self.split, precision=self.precision, options=self.options)
+        data = dict(clips=self.dls.content, parts=split_hash(self.dls.table), loaders=self.dls.config)
+        training = dict(teacher=teacher_mark(self.teacher), epochs=self.epochs, lr=self.lr, views=self.views)
+        judge = dict(judged=self.split, precision=self.precision, options=self.options)
+        return {**data, **training, **judge}
     def judge(self, model)->dict: # `accuracy`, `macro_f1`, `loss`
         "Scores of a network on the clips that are judged by"
-        z,y,_ = answers(SimpleNamespace(model=model), self.dls.valid if self.split=="valid" else self.dls.heldout())
+        dl = self.dls.valid if self.split=="valid" else self.dls.heldout()
+        z,y,_ = answers(SimpleNamespace(model=model), dl)
         r = report_of(z, y, self.dls.vocab)
         return dict(accuracy=r["clip_accuracy"], macro_f1=r["macro_f1"], loss=r["nll"])
     @cached_property
@@ -92,7 +98,8 @@ class _NoValidation(Callback):
 @patch(as_prop=True)
 def bank_path(self:DistillTrial)->Path:
     "A folder of its own for each teacher and way to show clips"
-    return self.folder/f"bank-{seed_for(teacher_mark(self.teacher), self.views, preprocessing(self.dls)):08x}"
+    mark = seed_for(teacher_mark(self.teacher), self.views, preprocessing(self.dls))
+    return self.folder/f"bank-{mark:08x}"
 
 @patch
 def _seen(self:DistillTrial, items):
@@ -101,14 +108,16 @@ def _seen(self:DistillTrial, items):
     if not self.views: return part
     if getattr(self, "heard", None) is None:
         self.teacher.to(self.dls.device)
-        self.heard = Heard(TeacherBank.make(self.bank_path, self.dls, self.teacher, views=self.views))
+        bank = TeacherBank.make(self.bank_path, self.dls, self.teacher, views=self.views)
+        self.heard = Heard(bank)
     bank = self.heard.bank
     return part.with_views(bank.seeds_of(bank.rows_of(part)))
 
 @patch
 def passes(self:DistillTrial, part)->int:
     "Passes over some clips with as many steps as over all"
-    return max(1, round(self.epochs*max(1, len(self.dls.train))/max(1, len(part.train))))
+    steps = self.epochs*max(1, len(self.dls.train))
+    return max(1, round(steps/max(1, len(part.train))))
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #d7cb8e69
 @patch
@@ -122,21 +131,34 @@ def learner(self:DistillTrial,
 ): # Untrained `Learner`
     "The student of a trial"
     have,rest = some_labels([o.label for o in self.dls.train_ds.items], clips, seed)
-    n,more = round(unlabelled*len(rest)),None
-    if n and not alpha: raise SoccerKDError.of(f"unlabelled={unlabelled}", "has no meaning with alpha=0, as only the teacher speaks about those clips", "leave it out of that part of the grid")
+    n = round(unlabelled*len(rest))
+    if n and not alpha:
+        fault = "has no meaning with alpha=0, as only the teacher speaks about those clips"
+        raise SoccerKDError.of(f"unlabelled={unlabelled}", fault, "leave it out of that part of the grid")
     part = self._seen(have).reseed(seed)
-    if n: more = self._seen(sorted(rng_for("unlabelled", seed).permutation(rest)[:n].tolist())).reseed(seed+1).train
+    more = self._others(rest, n, seed) if n else None
     seed_everything(seed_for("student", seed))
-    kd = dict(teacher=self.heard if self.views else self.teacher, alpha=alpha, temperature=temperature, unlabelled=more) if alpha else {}
+    kd = {} # Of a student alone
+    if alpha:
+        teacher = self.heard if self.views else self.teacher
+        kd = dict(teacher=teacher, alpha=alpha, temperature=temperature, unlabelled=more)
     return distill_learner(part, student, weights=None, precision=self.precision, metrics=[], **kd, **self.options)
+
+@patch
+def _others(self:DistillTrial, rest, n, seed):
+    "Batches of `n` clips without their labels"
+    drawn = rng_for("unlabelled", seed).permutation(rest)[:n]
+    return self._seen(sorted(drawn.tolist())).reseed(seed+1).train
 
 @patch
 def __call__(self:DistillTrial, **cell)->dict: # `accuracy`, `macro_f1`, `loss`, `steps`, `teacher`
     "Train and judge the student of a trial"
     keep_memory()
     learn = self.learner(**{**self.defaults, **cell})
-    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(self.passes(learn.dls), self.lr, cbs=_NoValidation())
-    return dict(**self.judge(learn.model), steps=self.passes(learn.dls)*len(learn.dls.train), teacher=self.teacher_accuracy)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(self.passes(learn.dls), self.lr, cbs=_NoValidation())
+    steps = self.passes(learn.dls)*len(learn.dls.train)
+    return dict(**self.judge(learn.model), steps=steps, teacher=self.teacher_accuracy)
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #84b71cbe
 @delegates(DistillTrial)
