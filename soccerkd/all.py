@@ -61,6 +61,7 @@ from soccerkd.evaluate.study import *
 from soccerkd.evaluate.alpha import *
 from soccerkd.evaluate.explorer import *
 from soccerkd.evaluate.timeline import *
+from soccerkd.evaluate.film import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
 from soccerkd.deploy.predict import *

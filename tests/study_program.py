@@ -12,7 +12,7 @@ def work(
     place, # `here`, or the name of another machine
     patience, # Seconds
 ):
-    if place!="here": s._place = lambda: place
+    if place!="here": s._pid_space = lambda: place
     def note(what, cell):
         with open(log, "a") as f: f.write(f"{what} {cell['alpha']:g} {cell['seed']} {place}\n")
     def run(**cell):

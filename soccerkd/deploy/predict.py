@@ -12,7 +12,7 @@ import pandas as pd
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..core import SoccerKDError, disk_errors, find_run, read_json, file_sha256, refuse_pointer, track
-import soccerkd.evaluate.timeline # Events.plot and Events.film
+import soccerkd.evaluate.film, soccerkd.evaluate.timeline # Events.film and Events.plot
 from ..data.events import *
 from ..video.stream import *
 from ..video.windows import *

@@ -27,26 +27,41 @@ def hooked(
     hooks:dict, # Name of a part: forward hook
 ):
     "Inside, parts of a network have forward hooks; afterwards it is as it was"
-    compiled,model.body._compiled_call_impl,made = model.body._compiled_call_impl,None,[] # A compiled body does not see new hooks
+    compiled = model.body._compiled_call_impl
+    model.body._compiled_call_impl = None # A compiled body does not see new hooks
+    made = []
     try:
-        for n,f in hooks.items():
-            try: part = model.get_submodule(n)
-            except AttributeError: raise SoccerKDError.of(f"stage {n}", "is no part of this network", f"use one of {', '.join(body_stages(model))}") from None
+        for name,f in hooks.items():
+            part = _part(model, name)
             made.append(part.register_forward_hook(f))
         yield
     finally:
         for h in made: h.remove()
         model.body._compiled_call_impl = compiled
 
+def _part(model, name):
+    "A part of a network by its name"
+    try: return model.get_submodule(name)
+    except AttributeError: pass
+    remedy = f"use one of {', '.join(body_stages(model))}"
+    raise SoccerKDError.of(f"stage {name}", "is no part of this network", remedy)
+
 # %% ../../nbs/05_evaluate/10_attribution.ipynb #118f4dc1
 def _shapes(model, x):
     "What each stage of the body gives for one clip, in the order in which they are reached"
     found = {}
-    def note(name): return lambda m,i,o: found.__setitem__(name, tuple(o.shape) if isinstance(o, Tensor) else ())
-    with hooked(model, {n:note(n) for n in body_stages(model)}), frozen(model): model(x[:1])
+    def note(name):
+        def hook(m, inputs, out):
+            found[name] = tuple(out.shape) if isinstance(out, Tensor) else ()
+        return hook
+    hooks = {n:note(n) for n in body_stages(model)}
+    with hooked(model, hooks), frozen(model): model(x[:1])
     return found
 
-def _frames_of(model, shape, n): return (shape[0]//n if len(shape)==4 else 0) if isinstance(model, FrameNet) else (shape[2] if len(shape)==5 else 0)
+def _frames_of(model, shape):
+    "How many frames a stage gave for one clip; 0 if it gave no picture"
+    if isinstance(model, FrameNet): return shape[0] if len(shape)==4 else 0
+    return shape[2] if len(shape)==5 else 0
 
 # %% ../../nbs/05_evaluate/10_attribution.ipynb #a06a002a
 def pick_stage(
@@ -55,10 +70,14 @@ def pick_stage(
 )->str: # Its name
     "The deepest stage of the body that keeps a picture and at least half of the frames"
     t,h,w = x.shape[2:]
-    def good(s): return 2*_frames_of(model, s, 1)>=t and abs(s[-2]/s[-1]-h/w)<.5*h/w
+    def good(shape):
+        if 2*_frames_of(model, shape)<t: return False
+        rows,cols = shape[-2:]
+        return abs(rows/cols-h/w)<.5*h/w
     names = [k for k,s in _shapes(model, x).items() if good(s)]
-    if not names: raise SoccerKDError.of(type(model).__name__, "has no stage that keeps a picture for at least half of the frames", "give stage= the name of a part of its body")
-    return names[-1]
+    if names: return names[-1]
+    fault = "has no stage that keeps a picture for at least half of the frames"
+    raise SoccerKDError.of(type(model).__name__, fault, "give stage= the name of a part of its body")
 
 # %% ../../nbs/05_evaluate/10_attribution.ipynb #1780dde9
 @contextmanager
@@ -83,8 +102,9 @@ def spread_time(
     n_frames:int, # T, at least T'
 )->Tensor: # `[B,T,h,w]`, with the same sum
     "Give each frame its share of the moment that it belongs to"
-    of = torch.arange(n_frames)*maps.shape[1]//n_frames
-    share = 1/torch.bincount(of, minlength=maps.shape[1])
+    moments = maps.shape[1]
+    of = torch.arange(n_frames)*moments//n_frames
+    share = 1/torch.bincount(of, minlength=moments)
     return maps[:,of]*share[of,None,None].to(maps)
 
 # %% ../../nbs/05_evaluate/10_attribution.ipynb #1bc96eb5
@@ -103,12 +123,6 @@ class Attribution:
     def peak(self)->Tensor: return self.frames.argmax(1) # `[B]`, the frame that says most
 
 # %% ../../nbs/05_evaluate/10_attribution.ipynb #c3a120c5
-def _classes(o, n, k, name):
-    "Class numbers `[B]`"
-    res = torch.as_tensor(o).expand(n) if torch.as_tensor(o).ndim==0 else torch.as_tensor(o)
-    if len(res)!=n or res.min()<0 or res.max()>=k: raise SoccerKDError.of(name, f"is no class of each of {n} clips", f"give numbers from 0 to {k-1}, one for all clips or one for each")
-    return res.long()
-
 def attribute(
     learn, # Learner or network
     x:Tensor, # Clips `[B,3,T,H,W]` in [0,1], such as `dls.valid.one_batch()[0]`
@@ -119,18 +133,50 @@ def attribute(
 )->Attribution:
     "How much each frame, and each place in it, adds to the logit of a class"
     model,times = getattr(learn, "model", learn),getattr(x, "times", None)
-    if not isinstance(model, ClipNet): raise SoccerKDError.of(type(model).__name__, "is no network for clips", "use one of `create_model`")
+    if not isinstance(model, ClipNet):
+        raise SoccerKDError.of(type(model).__name__, "is no network for clips", "use one of `create_model`")
     x = plain(x).to(model.scale.device)
     stage = stage or pick_stage(model, x)
     with frozen(model), torch.enable_grad(), cut_at(model, stage) as kept:
         z = model(x)
-        rows,target = torch.arange(len(z)),_classes(z.argmax(1).cpu() if target is None else target, *z.shape, "target")
-        score = z[rows,target] if against is None else z[rows,target]-z[rows,_classes(against, *z.shape, "against")]
-        if not kept or kept[0].ndim!=(4 if isinstance(model, FrameNet) else 5): raise SoccerKDError.of(f"stage {stage}", "keeps no picture", f"choose one such as {pick_stage(model, x)}")
-        g, = torch.autograd.grad(score.sum(), kept[:1])
-    a,g = (_by_frame(model, o.detach().float(), len(x)) for o in (kept[0], g))
-    maps = ((g.mean((3,4), keepdim=True) if pool else g)*a).sum(2)
-    return Attribution(spread_time(maps, x.shape[2]).cpu(), z.detach().cpu(), target, stage, x.cpu(), None if times is None else torch.as_tensor(times))
+        if target is None: target = z.argmax(1).cpu()
+        target = _classes(target, z, "target")
+        score = _score(z, target, against)
+        _check_picture(model, kept, stage, x)
+        grad, = torch.autograd.grad(score.sum(), kept[:1])
+    maps = _maps(model, kept[0], grad, len(x), pool)
+    maps = spread_time(maps, x.shape[2])
+    if times is not None: times = torch.as_tensor(times)
+    return Attribution(maps.cpu(), z.detach().cpu(), target, stage, x.cpu(), times)
+
+# %% ../../nbs/05_evaluate/10_attribution.ipynb #e0408403
+def _classes(o, z, name):
+    "Class numbers `[B]`"
+    n,k = z.shape
+    res = torch.as_tensor(o)
+    if res.ndim==0: res = res.expand(n)
+    if len(res)==n and res.min()>=0 and res.max()<k: return res.long()
+    remedy = f"give numbers from 0 to {k-1}, one for all clips or one for each"
+    raise SoccerKDError.of(name, f"is no class of each of {n} clips", remedy)
+
+def _score(z, target, against):
+    "What is taken apart: a logit of each clip, or the difference of two"
+    rows = torch.arange(len(z))
+    score = z[rows,target]
+    return score if against is None else score-z[rows,_classes(against, z, "against")]
+
+def _check_picture(model, kept, stage, x):
+    "Raise if the stage gave no picture"
+    ndim = 4 if isinstance(model, FrameNet) else 5
+    if kept and kept[0].ndim==ndim: return
+    raise SoccerKDError.of(f"stage {stage}", "keeps no picture", f"choose one such as {pick_stage(model, x)}")
+
+def _maps(model, activation, grad, n, pool):
+    "What each place adds `[B,T',h,w]`: activations, weighted by their gradients"
+    a = _by_frame(model, activation.detach().float(), n)
+    weight = _by_frame(model, grad.detach().float(), n)
+    if pool: weight = weight.mean((3,4), keepdim=True)
+    return (weight*a).sum(2)
 
 # %% ../../nbs/05_evaluate/10_attribution.ipynb #b7fde35e
 @patch
@@ -138,10 +184,14 @@ def overlay(self:Attribution,
     i:int=0, # Which clip
 )->np.ndarray: # uint8 `[T,H,W,3]`
     "Frames of a clip in grey, amber where they speak for the class"
-    grey = self.clips[i].mean(0)[...,None].expand(-1, -1, -1, 3)
-    heat = F.interpolate(self.maps[i][:,None].clamp(min=0), self.clips.shape[-2:], mode="bilinear")[:,0,:,:,None]
+    grey = self.clips[i].mean(0)[...,None]
+    warm = self.maps[i][:,None].clamp(min=0)
+    warm = F.interpolate(warm, self.clips.shape[-2:], mode="bilinear")
+    heat = warm[:,0,:,:,None]
     heat = .75*heat/heat.max().clamp(min=1e-12)
-    return ((grey*(1-heat)+torch.tensor([1.,.55,0])*heat)*255).round().byte().numpy()
+    amber = torch.tensor([1.,.55,0])
+    mixed = grey*(1-heat)+amber*heat
+    return (mixed*255).round().byte().numpy()
 
 @patch
 def show(self:Attribution,
@@ -150,9 +200,14 @@ def show(self:Attribution,
     width:float=6., # Inches
 ): # The two axes
     "A clip with what its frames and places add"
-    f,t = self.frames[i].numpy(),self.clips.shape[2]
-    axs = new_axes(2, 1, width, 2*(width/t*self.clips.shape[-2]/self.clips.shape[-1]+.25))
-    clip_strip(self.overlay(i), None if self.times is None else self.times[i], title, n=t, width=width, ax=axs[0])
-    axs[1].bar(np.arange(t), f, .7, color=[palette["blue"] if o>0 else palette["vermillion"] for o in f])
-    axs[1].axhline(0, color=palette["grey"], lw=.6); axs[1].set(xlim=(-.5, t-.5), xticks=range(t), ylabel="adds")
+    adds = self.frames[i].numpy()
+    t,h,w = self.clips.shape[2:]
+    high = width/t*h/w+.25 # Inches of the strip
+    strip,bars = axs = new_axes(2, 1, width, 2*high)
+    times = None if self.times is None else self.times[i]
+    clip_strip(self.overlay(i), times, title, n=t, width=width, ax=strip)
+    colours = [palette["blue"] if o>0 else palette["vermillion"] for o in adds]
+    bars.bar(np.arange(t), adds, .7, color=colours)
+    bars.axhline(0, color=palette["grey"], lw=.6)
+    bars.set(xlim=(-.5, t-.5), xticks=range(t), ylabel="adds")
     return axs

@@ -27,9 +27,13 @@ def frames_of(
     clip:Clip, # A stretch of a video file
 )->tuple[int,int]: # First frame, and one past the last
     "The frames of a clip"
-    if not isinstance(clip.path, (str, Path)) or Path(clip.path).is_dir(): raise SoccerKDError.of(clip.id, "is no video file", "a table of labels names files; make one of the frames first")
+    if not isinstance(clip.path, (str, Path)) or Path(clip.path).is_dir():
+        remedy = "a table of labels names files; make one of the frames first"
+        raise SoccerKDError.of(clip.id, "is no video file", remedy)
     with open_video(clip.path, backend="pyav") as v: times = np.array(v.times)
-    return int(np.searchsorted(times, clip.start-1e-6)), len(times) if clip.end is None else int(np.searchsorted(times, clip.end-1e-6))
+    first = int(np.searchsorted(times, clip.start-1e-6))
+    if clip.end is None: return first,len(times)
+    return first,int(np.searchsorted(times, clip.end-1e-6))
 
 # %% ../../nbs/05_evaluate/09a_mistakes.ipynb #e1d93cb8
 def file_name(
@@ -37,9 +41,11 @@ def file_name(
     csv, # The table that shall name it
 )->str:
     "How a table names a file, so that `find_file` finds it"
-    path,here = Path(path).resolve(),Path(csv).resolve().parent
+    path = Path(path).resolve()
+    here = Path(csv).resolve().parent
     if path.is_relative_to(here): return path.relative_to(here).as_posix()
-    name = path.relative_to(here.parent).as_posix() if path.is_relative_to(here.parent) else path.as_posix()
+    if not path.is_relative_to(here.parent): return path.as_posix()
+    name = path.relative_to(here.parent).as_posix()
     return path.as_posix() if (here/name).exists() else name # The table would find another file first
 
 def label_row(
@@ -52,12 +58,15 @@ def label_row(
 
 # %% ../../nbs/05_evaluate/09a_mistakes.ipynb #b3aafc66
 _cols = ["file", "start", "end", "label"]
-def _place(t, what="the table"):
+def _row_keys(t, what="the table"):
     "File and frames of each row"
     t = with_numbers(t, ("start", "end"), what)
     for i,gap in enumerate(t[["start", "end"]].isna().any(axis=1)):
-        if gap: raise SoccerKDError.of(what, f"{row_name(t, i)} has no start or no end", "give both in frames")
-    return [(f, int(a), int(b)) for f,a,b in zip(t.file, t.start, t.end)]
+        if not gap: continue
+        fault = f"{row_name(t, i)} has no start or no end"
+        raise SoccerKDError.of(what, fault, "give both in frames")
+    rows = zip(t.file, t.start, t.end)
+    return [(file, int(a), int(b)) for file,a,b in rows]
 
 def joined_labels(
     before:pd.DataFrame|None, # Rows that are there
@@ -66,10 +75,16 @@ def joined_labels(
 )->pd.DataFrame:
     "Both tables; a clip stands in it once"
     if before is None or not len(before): return rows
-    had = dict(zip(_place(before, csv), before.label))
-    for k,label in zip(_place(rows), rows.label):
-        if had.get(k, label)!=label: raise SoccerKDError.of(csv, f"has {k[0]}, frames {k[1]} to {k[2]}, as {had[k]} and not as {label}", "take that row out first, or give another name")
-    return pd.concat([before, rows[[k not in had for k in _place(rows)]]]).fillna("")
+    had = dict(zip(_row_keys(before, csv), before.label))
+    keys = _row_keys(rows)
+    for k,label in zip(keys, rows.label):
+        was = had.get(k, label)
+        if was==label: continue
+        file,a,b = k
+        fault = f"has {file}, frames {a} to {b}, as {was} and not as {label}"
+        raise SoccerKDError.of(csv, fault, "take that row out first, or give another name")
+    new = rows[[k not in had for k in keys]]
+    return pd.concat([before, new]).fillna("")
 
 def write_labels(
     csv, # Where to write
@@ -78,7 +93,8 @@ def write_labels(
 )->Path:
     "Write a table of labels, whole or not at all"
     csv = Path(csv)
-    if csv.exists() and not add: raise SoccerKDError.of(csv, "is there already", "give another name, or add to it (add=True)")
+    if csv.exists() and not add:
+        raise SoccerKDError.of(csv, "is there already", "give another name, or add to it (add=True)")
     before = read_table(csv, _cols) if csv.exists() else None
     table = joined_labels(before, rows, csv)
     with atomic_path(csv) as tmp: table.to_csv(tmp, index=False)
@@ -91,10 +107,19 @@ def with_labels(
 )->list[Clip]: # The same, in the same order
     "Clips with the labels of a table, where it has them"
     t = read_table(csv, _cols)
-    new = {(find_file(str(f), Path(csv)).resolve(), a, b):y for (f,a,b),y in zip(_place(t, csv), t.label)}
-    files = {o[0] for o in new}
-    def label(c): return new.get((Path(c.path).resolve(), *frames_of(c)), c.label) if isinstance(c.path, (str, Path)) and Path(c.path).resolve() in files else c.label
-    return [replace(c, label=label(c)) for c in clips]
+    new = {} # File and frames to the label
+    for (file,a,b),label in zip(_row_keys(t, csv), t.label):
+        path = find_file(str(file), Path(csv)).resolve()
+        new[path,a,b] = label
+    files = {path for path,_,_ in new}
+    return [replace(c, label=_new_label(c, new, files)) for c in clips]
+
+def _new_label(clip, new, files):
+    "The label of a clip in a table, or its own; only files of the table are opened"
+    if not isinstance(clip.path, (str, Path)): return clip.label
+    path = Path(clip.path).resolve()
+    if path not in files: return clip.label
+    return new.get((path, *frames_of(clip)), clip.label)
 
 # %% ../../nbs/05_evaluate/09a_mistakes.ipynb #11750d71
 class MistakesBrowser(ClipBrowser):
@@ -106,7 +131,9 @@ class MistakesBrowser(ClipBrowser):
         **kwargs, # For `ClipBrowser`
     ):
         super().__init__(clips, reports, **kwargs)
-        self.csv,self.table,self.changed,self.written = Path(csv),self.answered.table(),{},{}
+        self.csv,self.table = Path(csv),self.answered.table()
+        self.changed = {} # Place of a clip to its new label
+        self.written = {} # Table to its checksum, and the rows that others wrote into it
         self.label,self.kind = None,None # What is shown; None for all
         self.i = int(self.found().index[0])
 
@@ -115,8 +142,13 @@ class MistakesBrowser(ClipBrowser):
 def found(self:MistakesBrowser)->pd.DataFrame: # As `AnsweredClips.table`
     "The clips of the chosen class and kind, the least probable label first"
     t = self.table
-    t = t[(t.label==self.label)|(self.label is None)]
-    return t[(t.kind==self.kind)|(self.kind is None)|((self.kind=="student wrong")&(t.label!=t[self.answered.student]))].sort_values("p_label")
+    if self.label is not None: t = t[t.label==self.label]
+    if self.kind=="student wrong": t = t[t.label!=t[self.answered.student]]
+    elif self.kind is not None: t = t[t.kind==self.kind]
+    return t.sort_values("p_label")
+
+_kinds = ["right", "wrong", "both right", "only teacher right", "only student right"]
+_kinds += ["both wrong, same answer", "both wrong, different answers"]
 
 @patch
 def choose(self:MistakesBrowser,
@@ -124,12 +156,14 @@ def choose(self:MistakesBrowser,
     kind:str|None=None, # A kind of `AnsweredClips.table`, or `student wrong`; all by default
 )->pd.DataFrame: # The clips that are left
     "Filter by class and by agreement"
+    classes = self.answered.vocab
+    if label is not None and label not in classes: raise _unknown(f"class {label}", classes)
     kinds = ["student wrong", *self.table.kind.unique()]
-    if label is not None and label not in self.answered.vocab: raise SoccerKDError.of(f"class {label}", "is not known", f"choose from {', '.join(self.answered.vocab)}")
-    if kind is not None and kind not in (*kinds, *_kinds): raise SoccerKDError.of(f"kind {kind!r}", "is not known", f"choose from {', '.join(kinds)}")
+    if kind is not None and kind not in kinds+_kinds: raise _unknown(f"kind {kind!r}", kinds)
     self.label,self.kind = label,kind
     return self.found()
-_kinds = "right", "wrong", "both right", "only teacher right", "only student right", "both wrong, same answer", "both wrong, different answers"
+
+def _unknown(what, names): return SoccerKDError.of(what, "is not known", f"choose from {', '.join(names)}")
 
 # %% ../../nbs/05_evaluate/09a_mistakes.ipynb #453ecd09
 @patch
@@ -138,8 +172,10 @@ def relabel(self:MistakesBrowser,
     label:str, # What it is; the old label takes a change back
 )->pd.DataFrame: # All changes: `id`, `label`, `new`
     "Give a clip another label"
-    if not label or not str(label).strip(): raise SoccerKDError.of(self.answered.clips[i].id, "can't have an empty label", "give the name of a class")
-    if label==self.answered.clips[i].label: self.changed.pop(i, None)
+    clip = self.answered.clips[i]
+    if not label or not str(label).strip():
+        raise SoccerKDError.of(clip.id, "can't have an empty label", "give the name of a class")
+    if label==clip.label: self.changed.pop(i, None)
     else: self.changed[i] = label
     return self.changes()
 
@@ -147,7 +183,9 @@ def relabel(self:MistakesBrowser,
 def changes(self:MistakesBrowser)->pd.DataFrame: # `id`, `label`, `new`
     "What was relabelled so far"
     idx = sorted(self.changed)
-    return pd.DataFrame(dict(id=[self.answered.clips[i].id for i in idx], label=[self.answered.clips[i].label for i in idx], new=[self.changed[i] for i in idx]), index=idx)
+    clips = [self.answered.clips[i] for i in idx]
+    res = pd.DataFrame(dict(id=[c.id for c in clips], label=[c.label for c in clips]), index=idx)
+    return res.assign(new=[self.changed[i] for i in idx])
 
 # %% ../../nbs/05_evaluate/09a_mistakes.ipynb #037e3ff8
 @patch
@@ -155,17 +193,34 @@ def save(self:MistakesBrowser,
     csv=None, # Where to write; the browser's own table by default
     add:bool=False, # Add to a table that somebody else wrote
 )->Path:
-    "Write the relabelled clips: `file,start,end,label,group,was`; what this browser wrote is written anew, all else is left as it was"
+    "Write the relabelled clips: `file,start,end,label,group,was`; rows of others are left as they were"
     csv = Path(csv or self.csv)
-    if not self.changed: raise SoccerKDError.of(csv, "would be empty: no clip has a new label", "relabel one first")
-    rows = pd.DataFrame([dict(label_row(replace(self.answered.clips[i], label=y), csv), was=self.answered.clips[i].label) for i,y in sorted(self.changed.items())])
-    key,own = csv.resolve(),self.written.get(csv.resolve())
-    if own is None or not csv.exists() or file_sha256(csv)!=own[0]:
-        if csv.exists() and not add: raise SoccerKDError.of(csv, "is there already, and holds what this browser did not write", "give another name, or add to it (add=True)")
-        own = "",read_table(csv, _cols) if csv.exists() else None
-    with atomic_path(csv) as tmp: joined_labels(own[1], rows, csv).to_csv(tmp, index=False)
-    self.written[key] = file_sha256(csv),own[1]
+    if not self.changed:
+        raise SoccerKDError.of(csv, "would be empty: no clip has a new label", "relabel one first")
+    rows = pd.DataFrame([self._label_row(i, csv) for i in sorted(self.changed)])
+    key,others = csv.resolve(),self._others(csv, add)
+    table = joined_labels(others, rows, csv)
+    with atomic_path(csv) as tmp: table.to_csv(tmp, index=False)
+    self.written[key] = file_sha256(csv),others
     return csv
+
+# %% ../../nbs/05_evaluate/09a_mistakes.ipynb #5ab70b64
+@patch
+def _label_row(self:MistakesBrowser, i, csv):
+    "A relabelled clip as a row, with the label that it had"
+    clip = self.answered.clips[i]
+    new = replace(clip, label=self.changed[i])
+    return dict(label_row(new, csv), was=clip.label)
+
+@patch
+def _others(self:MistakesBrowser, csv, add):
+    "Rows of a table that this browser did not write"
+    if not csv.exists(): return None
+    mark,others = self.written.get(csv.resolve(), (None, None))
+    if file_sha256(csv)==mark: return others
+    if add: return read_table(csv, _cols)
+    fault = "is there already, and holds what this browser did not write"
+    raise SoccerKDError.of(csv, fault, "give another name, or add to it (add=True)")
 
 # %% ../../nbs/05_evaluate/09a_mistakes.ipynb #71bd6c07
 @patch
@@ -174,54 +229,105 @@ def figure(self:MistakesBrowser,
 ): # Axes, one for each clip
     "The chosen clips as strips, with all answers"
     t = self.found()[:n]
-    if not len(t): raise SoccerKDError.of(f"{self.kind or 'all kinds'}, {self.label or 'all classes'}", "has no clip", "choose others")
+    if not len(t):
+        what = f"{self.kind or 'all kinds'}, {self.label or 'all classes'}"
+        raise SoccerKDError.of(what, "has no clip", "choose others")
     axs = np.atleast_1d(new_axes(len(t), 1, height=1.3*len(t)))
+    right = t.label==t[self.answered.student]
     for i,ax in zip(t.index, axs):
-        told = ", ".join(f"{k} {self.answered.vocab[p[i].argmax()]} {p[i].max():.0%}" for k,p in self.answered.probs.items())
-        clip_strip(*self.watch(i), f"{t.id[i]}   label {t.label[i]}, {told}", right=t.label[i]==t[self.answered.student][i], ax=ax)
+        title = f"{t.id[i]}   label {t.label[i]}, {self._said(i)}"
+        clip_strip(*self.watch(i), title, right=right[i], ax=ax)
     return axs
+
+@patch
+def _said(self:MistakesBrowser, i):
+    "What each network says about a clip, and how sure it is"
+    res = []
+    for k,p in self.answered.probs.items():
+        name = self.answered.vocab[p[i].argmax()]
+        res.append(f"{k} {name} {p[i].max():.0%}")
+    return ", ".join(res)
 
 # %% ../../nbs/05_evaluate/09a_mistakes.ipynb #ac313ecc
 @patch
 def refill(self:MistakesBrowser, change=None):
     "Put the chosen clips into the list"
     t = self.choose(self.by_label.value or None, self.by_kind.value or None) # A list with the value None would show nothing
-    def told(i): return f"{t.p_label[i]:4.0%}  {t.id[i]}: {t.label[i]}, {t[self.answered.student][i]}{' -> '+self.changed[i] if i in self.changed else ''}"
-    keep = self.i if self.i in t.index else int(t.index[0]) if len(t) else None
+    first = int(t.index[0]) if len(t) else None
+    keep = self.i if self.i in t.index else first
     self.filling = True
-    self.pick.options,self.count.value = [(told(i), int(i)) for i in t.index],f"{len(t)} clips"
-    self.pick.value,self.filling = keep,False
+    self.pick.options = [(self._line(i), int(i)) for i in t.index]
+    self.count.value = f"{len(t)} clips"
+    self.pick.value = keep
+    self.filling = False
     if keep is not None and keep!=self.i: self.go(keep)
+
+@patch
+def _line(self:MistakesBrowser, i):
+    "A clip in the list: label, answer, and the new label if there is one"
+    t = self.table
+    name,label = t.id[i],t.label[i]
+    answer = t[self.answered.student][i]
+    new = f" -> {self.changed[i]}" if i in self.changed else ""
+    return f"{t.p_label[i]:4.0%}  {name}: {label}, {answer}{new}"
 
 @patch
 def tell(self:MistakesBrowser, f):
     "Do something and say how it went, in the line below"
     try: self.status.value = html.escape(str(f()))
-    except (SoccerKDError, OSError) as e: self.status.value = f"<b style='color:{palette['vermillion']}'>{html.escape(str(e))}</b>"
+    except (SoccerKDError, OSError) as e:
+        self.status.value = f"<b style='color:{palette['vermillion']}'>{html.escape(str(e))}</b>"
 
 # %% ../../nbs/05_evaluate/09a_mistakes.ipynb #5d7d7ccf
+def _wide(em): return W.Layout(width=f"{em}em")
+
 @patch
 def pen(self:MistakesBrowser)->W.Widget:
     "What relabels and writes"
-    self.new,self.file = W.Dropdown(options=self.answered.vocab, description="it is", layout=W.Layout(width="14em")),W.Text(str(self.csv), description="table")
-    self.add,self.status = W.Checkbox(False, description="add to it if it is there", indent=False, layout=W.Layout(width="14em")),W.HTML()
-    use,write = W.Button(description="Relabel", icon="pencil"),W.Button(description="Write", icon="save")
-    def relabel(b):
-        self.tell(lambda: f"{len(self.relabel(self.i, self.new.value))} relabelled, not yet written")
-        self.refill()
-    def save(): return f"{self.save(self.file.value.strip() or None, self.add.value)}: {len(self.changed)} of {len(self.answered)} clips relabelled"
-    use.on_click(relabel); write.on_click(lambda b: self.tell(save))
-    return W.VBox([W.HBox([self.new, use]), W.HBox([self.file, self.add, write], layout=W.Layout(flex_flow="row wrap")), self.status])
+    self.new = W.Dropdown(options=self.answered.vocab, description="it is", layout=_wide(14))
+    self.file = W.Text(str(self.csv), description="table")
+    self.add = W.Checkbox(False, description="add to it if it is there", indent=False, layout=_wide(14))
+    self.status = W.HTML()
+    use = W.Button(description="Relabel", icon="pencil")
+    write = W.Button(description="Write", icon="save")
+    use.on_click(lambda b: self._use())
+    write.on_click(lambda b: self.tell(self._write))
+    wrap = W.Layout(flex_flow="row wrap")
+    table = W.HBox([self.file, self.add, write], layout=wrap)
+    return W.VBox([W.HBox([self.new, use]), table, self.status])
+
+@patch
+def _use(self:MistakesBrowser):
+    "What the first button does"
+    def relabel(): return f"{len(self.relabel(self.i, self.new.value))} relabelled, not yet written"
+    self.tell(relabel)
+    self.refill()
+
+@patch
+def _write(self:MistakesBrowser):
+    "What the second button does, and says"
+    csv = self.save(self.file.value.strip() or None, self.add.value)
+    return f"{csv}: {len(self.changed)} of {len(self.answered)} clips relabelled"
 
 # %% ../../nbs/05_evaluate/09a_mistakes.ipynb #39ef4db9
+def _filter(names, value, description):
+    "A list to choose from, with `all` on top"
+    options = [("all", ""), *((o, o) for o in names)]
+    return W.Dropdown(options=options, value=value or "", description=description)
+
 @patch
 def build(self:MistakesBrowser)->W.Widget:
     "Filters and list above the view, the pen below it"
-    view,pen,kinds = self.view(),self.pen(),[o for o in _kinds if o in set(self.table.kind)]
-    self.by_label = W.Dropdown(options=[("all", ""), *((o, o) for o in self.answered.vocab)], value=self.label or "", description="label")
-    self.by_kind = W.Dropdown(options=[("all", ""), ("student wrong", "student wrong"), *((o, o) for o in kinds)], value=self.kind or "", description="answers")
-    self.pick,self.count,self.filling = W.Select(rows=6, layout=W.Layout(width="34em")),W.Label(),False
+    view,pen = self.view(),self.pen()
+    here = set(self.table.kind)
+    kinds = [o for o in _kinds if o in here]
+    self.by_label = _filter(self.answered.vocab, self.label, "label")
+    self.by_kind = _filter(["student wrong", *kinds], self.kind, "answers")
+    self.pick,self.count = W.Select(rows=6, layout=_wide(34)),W.Label()
+    self.filling = False # While the list is filled, it says nothing
+    def picked(o):
+        if not self.filling and o["new"] is not None: self.go(o["new"])
     for o in (self.by_label, self.by_kind): o.observe(self.refill, "value")
-    self.pick.observe(lambda o: None if self.filling or o["new"] is None else self.go(o["new"]), "value")
+    self.pick.observe(picked, "value")
     self.refill()
     return W.VBox([W.HBox([self.by_label, self.by_kind, self.count]), self.pick, view, pen])

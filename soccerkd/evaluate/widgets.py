@@ -38,11 +38,13 @@ def watch_clip(
     "Frames of a clip for the eye"
     if not isinstance(clip.path, (str, Path)):
         frames = short_side(torch.as_tensor(clip.path), size)
-        idx = np.linspace(0, len(frames)-1, min(n, len(frames))).round().astype(int)
+        idx = np.linspace(0, len(frames)-1, min(n, len(frames)))
+        idx = idx.round().astype(int)
         return np.asarray(frames)[idx], idx/fps
     with open_video(clip.path, resize=size, fps=rate) as v:
         end = v.duration if clip.end is None else clip.end
-        times = segment_times(clip.start, end, int(np.clip(round((end-clip.start)*min(fps, v.fps)), 1, n)))
+        want = round((end-clip.start)*min(fps, v.fps))
+        times = segment_times(clip.start, end, int(np.clip(want, 1, n)))
         return np.asarray(v.read_at(times)), np.array(times)-clip.start
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #f4d17ea2
@@ -53,12 +55,17 @@ class AnsweredClips:
         reports, # Name to `Report` on these clips, such as `dict(teacher=evaluate(teacher), student=evaluate(learn))`; one that is called `teacher` is the teacher, the last of the others the student
         rate:float|None=None, # Frames per second of folders of frames
     ):
-        self.clips,self.reports,self.rate = list(getattr(getattr(clips, "dataset", None), "items", clips)),dict(reports),rate
-        if not self.reports: raise SoccerKDError.of("reports", "are empty", "give at least one, such as dict(student=evaluate(learn))")
+        clips = getattr(getattr(clips, "dataset", None), "items", clips)
+        self.clips,self.reports,self.rate = list(clips),dict(reports),rate
+        if not self.reports:
+            remedy = "give at least one, such as dict(student=evaluate(learn))"
+            raise SoccerKDError.of("reports", "are empty", remedy)
         first = next(iter(self.reports.values()))
-        self.vocab,self.labels = list(first.confusion.vocab),np.asarray(first.labels)
+        self.vocab = list(first.confusion.vocab)
+        self.labels = np.asarray(first.labels)
         for k,r in self.reports.items(): self.check(k, r)
-        self.teacher = "teacher" if "teacher" in self.reports and len(self.reports)>1 else None
+        several = len(self.reports)>1
+        self.teacher = "teacher" if several and "teacher" in self.reports else None
         self.student = [k for k in self.reports if k!=self.teacher][-1]
         self.probs = {k:clip_scores(r.logits) for k,r in self.reports.items()}
     def __len__(self): return len(self.clips)
@@ -70,27 +77,39 @@ def check(self:AnsweredClips,
     report, # Its `Report`
 ):
     "Raise if a report is not about these clips"
-    told = [self.vocab[y] for y in report.labels] if list(report.confusion.vocab)==self.vocab else []
-    if told!=[c.label for c in self.clips] or (len(report.ids) and list(report.ids)!=[c.id for c in self.clips]):
-        raise SoccerKDError.of(f"the report of {name}", "is about other clips", "evaluate all networks on the loader that is shown")
+    known = list(report.confusion.vocab)==self.vocab
+    labels = [self.vocab[y] for y in report.labels] if known else []
+    same = labels==[c.label for c in self.clips]
+    if same and len(report.ids): same = list(report.ids)==[c.id for c in self.clips]
+    if same: return
+    remedy = "evaluate all networks on the loader that is shown"
+    raise SoccerKDError.of(f"the report of {name}", "is about other clips", remedy)
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #7aeaa4b7
 def _kind(student, teacher, truth):
     "How two answers lie to the truth"
     if student==teacher: return "both right" if student==truth else "both wrong, same answer"
-    if truth in (student, teacher): return "only student right" if student==truth else "only teacher right"
-    return "both wrong, different answers"
+    if truth==student: return "only student right"
+    return "only teacher right" if truth==teacher else "both wrong, different answers"
 
 @patch
 def table(self:AnsweredClips)->pd.DataFrame: # Index: place among the clips. Columns `id`, `label`, each network's answer, `p_label` (the student's probability of the label), `kind`
     "Who answered what"
     said = {k:p.argmax(1) for k,p in self.probs.items()}
     s = said[self.student]
-    kinds = [_kind(*o) for o in zip(s, said[self.teacher], self.labels)] if self.teacher else np.where(s==self.labels, "right", "wrong")
-    return pd.DataFrame(dict(id=[c.id for c in self.clips], label=[c.label for c in self.clips], **{k:[self.vocab[i] for i in o] for k,o in said.items()},
-        p_label=self.probs[self.student][np.arange(len(s)),self.labels], kind=kinds))
+    kinds = np.where(s==self.labels, "right", "wrong")
+    if self.teacher:
+        answers = zip(s, said[self.teacher], self.labels)
+        kinds = [_kind(*o) for o in answers]
+    clips = dict(id=[c.id for c in self.clips], label=[c.label for c in self.clips])
+    answers = {k:[self.vocab[i] for i in o] for k,o in said.items()}
+    p_label = self.probs[self.student][np.arange(len(s)),self.labels]
+    return pd.DataFrame(dict(**clips, **answers, p_label=p_label, kind=kinds))
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #81b34997
+_tick,_cross = "\u2713","\u2717"
+def _colour(n): return line_colours[n%len(line_colours)]
+
 @plt.rc_context(figure_style)
 def plot_answers(
     answered:AnsweredClips, # The clips
@@ -98,48 +117,75 @@ def plot_answers(
     ax=None, # Draw here; a new figure if None
 ): # Axes
     "Probabilities of the classes, for each network"
-    v,n = answered.vocab,len(answered.probs)
-    ax = grey_axes(ax or new_axes(width=4, height=.7+.16*len(v)*(n+.6)))
+    classes,n = answered.vocab,len(answered.probs)
+    rows = np.arange(len(classes))
+    ax = grey_axes(ax or new_axes(width=4, height=.7+.16*len(classes)*(n+.6)))
     for j,(k,p) in enumerate(answered.probs.items()):
-        bars = ax.barh(np.arange(len(v))+(j-(n-1)/2)*.8/n, p[i]*100, .72/n, color=line_colours[j%len(line_colours)], label=k)
+        shift = (j-(n-1)/2)*.8/n
+        bars = ax.barh(rows+shift, p[i]*100, .72/n, color=_colour(j), label=k)
         ax.bar_label(bars, [f"{o:.0%}" for o in p[i]], padding=2, fontsize=7)
-    ax.set_yticks(range(len(v)), [("\u2713 " if c==answered.clips[i].label else "")+c for c in v]); ax.set_ylim(len(v)-.5, -.5)
-    ax.set(xlim=(0, 112), xlabel="probability, %"); ax.spines["left"].set_visible(False); ax.tick_params(axis="y", length=0)
+    truth = answered.clips[i].label
+    ax.set_yticks(rows, [f"{_tick} {c}" if c==truth else c for c in classes])
+    ax.set(ylim=(len(classes)-.5, -.5), xlim=(0, 112), xlabel="probability, %")
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return ax
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #ed7ba297
-_tick,_cross = "\u2713","\u2717"
-def _bar(p, colour): return f'<div style="background:{colour};height:.75em;width:{5*p:.2f}em;display:inline-block;border-radius:2px"></div> {p:.0%}'
-
 def answers_html(
     answered:AnsweredClips, # The clips
     i:int, # Which of them
 )->str:
     "Label and probabilities of one clip as an HTML table"
-    y = answered.clips[i].label
-    def mark(k): return _tick if answered.vocab[answered.probs[k][i].argmax()]==y else _cross
-    head = "".join(f"<th style='text-align:left;padding:0 .8em .2em 0'>{html.escape(k)} {mark(k)}</th>" for k in answered.probs)
-    rows = "".join(f"<tr><td style='padding-right:.8em'>{f'<b>{_tick} ' if c==y else ''}{html.escape(c)}</td>"+"".join(f"<td style='min-width:8em'>{_bar(p[i,j], line_colours[n%len(line_colours)])}</td>"
-        for n,p in enumerate(answered.probs.values()))+"</tr>" for j,c in enumerate(answered.vocab))
-    return f"<div style='line-height:1.5'><b>{html.escape(answered.clips[i].id)}</b><table><tr><td></td>{head}</tr>{rows}</table></div>"
+    head = "".join(_head(answered, i, k) for k in answered.probs)
+    rows = "".join(_class_row(answered, i, c) for c in answered.vocab)
+    name = html.escape(answered.clips[i].id)
+    table = f"<table><tr><td></td>{head}</tr>{rows}</table>"
+    return f"<div style='line-height:1.5'><b>{name}</b>{table}</div>"
+
+# %% ../../nbs/05_evaluate/09_widgets.ipynb #41f31cc6
+def _head(answered, i, network):
+    "Name of a network, and whether it is right"
+    said = answered.vocab[answered.probs[network][i].argmax()]
+    mark = _tick if said==answered.clips[i].label else _cross
+    return f"<th style='text-align:left;padding:0 .8em .2em 0'>{html.escape(network)} {mark}</th>"
+
+def _class_row(answered, i, name):
+    "A class, and how probable each network finds it"
+    tick = f"<b>{_tick} " if name==answered.clips[i].label else ""
+    res = f"<tr><td style='padding-right:.8em'>{tick}{html.escape(name)}</td>"
+    j = answered.vocab.index(name)
+    for n,p in enumerate(answered.probs.values()):
+        res += f"<td style='min-width:8em'>{_bar(p[i,j], _colour(n))}</td>"
+    return res+"</tr>"
+
+def _bar(p, colour):
+    "A bar as wide as `p`, which is 0 to 1, and the number"
+    style = f"background:{colour};height:.75em;width:{5*p:.2f}em;display:inline-block;border-radius:2px"
+    return f'<div style="{style}"></div> {p:.0%}'
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #9904e4d1
 def cell_run()->tuple[str,int]|None: # The cell's id, or its source where the front end gives none; and the number of the run
     "Which cell of a notebook runs; None where no kernel serves a notebook"
     ip = get_ipython()
     if getattr(ip, "kernel", None) is None: return None
-    return ip.get_parent().get("metadata", {}).get("cellId") or ip.user_ns["In"][-1], ip.execution_count
+    about = ip.get_parent().get("metadata", {})
+    return about.get("cellId") or ip.user_ns["In"][-1], ip.execution_count
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #586ab056
 def widget_parts(
     w:W.Widget, # A box, a slider
 )->list[W.Widget]: # With layouts and styles, which are widgets too
     "A widget and all that it is made of"
-    below = [v for k in w.keys for v in (lambda o: o if isinstance(o, tuple) else (o,))(getattr(w, k)) if isinstance(v, W.Widget)]
-    return [w, *(o for v in below for o in widget_parts(v))]
+    parts = [w]
+    for k in w.keys:
+        value = getattr(w, k)
+        for o in value if isinstance(value, tuple) else (value,):
+            if isinstance(o, W.Widget): parts += widget_parts(o)
+    return parts
 
-_shown = {} # Cell to (number of the run, the widgets it shows)
+_shown = {} # Of this process: cell to (number of the run, the widgets it shows)
 def _succeed(w):
     "`w` is shown by a cell: what an earlier run of the cell showed is closed"
     if (here := cell_run()) is None: return
@@ -150,7 +196,7 @@ def _succeed(w):
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #7bc7f1f0
 class ClipWidget:
-    "Shown as a widget where a kernel runs, as a figure elsewhere; a subclass has `build`, which makes a widget, and `figure`, which draws"
+    "A widget where a kernel runs, a figure elsewhere: a subclass makes one in `build` and draws the other in `figure`"
     box = None # Made when it is first shown
     @property
     def widget(self)->W.Widget:
@@ -161,7 +207,8 @@ class ClipWidget:
         return self.box
     def close(self):
         "Take the widget away; it is made anew if it is shown again"
-        for o in widget_parts(self.box) if self.box is not None else []: o.close()
+        if self.box is None: return
+        for o in widget_parts(self.box): o.close()
         self.box = None
     def __enter__(self): return self
     def __exit__(self, *args): self.close()
@@ -170,7 +217,8 @@ class ClipWidget:
 @patch
 def _repr_mimebundle_(self:ClipWidget, include=None, exclude=None):
     "The widget, and the figure for pages that are looked at without a kernel"
-    res = {"text/plain":repr(self), "image/png":fig_to_uri(self.figure()).partition(",")[2]}
+    picture = fig_to_uri(self.figure()).partition(",")[2]
+    res = {"text/plain":repr(self), "image/png":picture}
     return {**self.widget._repr_mimebundle_(), **res} if cell_run() else res
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #3c3b4277
@@ -182,14 +230,18 @@ def jpeg_bytes(
     Image.fromarray(frame).save(buf, "jpeg", quality=85)
     return buf.getvalue()
 
+_nothing = np.zeros((1,9,16,3), np.uint8),np.zeros(1) # A black picture at 0 seconds
+
 class ClipPlayer:
     "Frames with a slider and a button that plays them"
     def __init__(self,
         width:int=320, # Of the picture on the page, in pixels
     ):
-        self.frames,self.times = np.zeros((1,9,16,3), np.uint8),np.zeros(1)
-        self.image,self.clock = W.Image(format="jpeg", layout=W.Layout(width=f"{width}px")),W.Label(layout=W.Layout(width="4.5em"))
-        self.row,self.link = W.HBox([self.clock], layout=W.Layout(width=f"{width}px")),None
+        self.frames,self.times = _nothing
+        self.image = W.Image(format="jpeg", layout=W.Layout(width=f"{width}px"))
+        self.clock = W.Label(layout=W.Layout(width="4.5em"))
+        self.row = W.HBox([self.clock], layout=W.Layout(width=f"{width}px"))
+        self.link = None
         self.controls()
         self.box = W.VBox([self.image, self.row])
         self.box.observe(lambda o: self.link.close(), "comm") # No part of the box, but it ends with it
@@ -197,20 +249,24 @@ class ClipPlayer:
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #9be6f56f
 @patch
 def controls(self:ClipPlayer):
-    "A button and a slider that have not begun; what earlier ones have still to say of the clip that they played is not heard"
+    "A new button and slider; what the old ones have still to say of their clip is not heard"
     old = [o for o in (self.link, *self.row.children[:-1]) if o]
-    self.play,self.at = W.Play(max=0, interval=100, repeat=bool(old) and self.play.repeat),W.IntSlider(max=0, readout=False, layout=W.Layout(width="auto", flex="1 1 0"))
+    self.play = W.Play(max=0, interval=100, repeat=bool(old) and self.play.repeat)
+    wide = W.Layout(width="auto", flex="1 1 0")
+    self.at = W.IntSlider(max=0, readout=False, layout=wide)
     self.link = W.jslink((self.play, "value"), (self.at, "value")) # In the browser: a busy kernel would send old positions back while it plays
     self.at.observe(self.draw, "value")
     self.row.children = [self.play, self.at, self.clock]
     for o in old:
-        for part in (o, getattr(o, "layout", None), getattr(o, "style", None)): part and part.close()
+        for part in (o, getattr(o, "layout", None), getattr(o, "style", None)):
+            if part: part.close()
 
 @patch
 def draw(self:ClipPlayer, change=None):
     "Send the frame that the slider points at"
     i = min(self.at.value, len(self.frames)-1)
-    self.image.value,self.clock.value = jpeg_bytes(self.frames[i]),f"{self.times[i]:.2f} s"
+    self.image.value = jpeg_bytes(self.frames[i])
+    self.clock.value = f"{self.times[i]:.2f} s"
 
 @patch
 def load(self:ClipPlayer,
@@ -222,8 +278,10 @@ def load(self:ClipPlayer,
         self.play.playing = False # Or it would go on in the browser until it is gone
         self.controls()
     self.frames,self.times = frames,times
-    self.play.max = self.at.max = len(frames)-1
-    if len(times)>1: self.play.interval = round(1000*(times[-1]-times[0])/(len(times)-1))
+    last = len(frames)-1
+    self.play.max = self.at.max = last
+    length = times[-1]-times[0]
+    if len(times)>1: self.play.interval = round(1000*length/(len(times)-1))
     self.at.value = 0
     self.draw()
 
@@ -239,10 +297,14 @@ class ClipBrowser(ClipWidget):
         rate:float|None=None, # Frames per second of folders of frames
     ):
         self.answered = AnsweredClips(clips, reports, rate)
-        if not 0<=i<len(self.answered): raise SoccerKDError.of(f"clip {i}", f"is not there: these are {len(self.answered)}", "count from 0")
         self.i,self.fps,self.size = i,fps,size
+        n = len(self.answered)
+        if not 0<=i<n:
+            raise SoccerKDError.of(f"clip {i}", f"is not there: these are {n}", "count from 0")
     def __repr__(self): return f"{type(self).__name__} of {len(self.answered)} clips"
-    def watch(self, i): return watch_clip(self.answered.clips[i], self.fps, self.size, rate=self.answered.rate)
+    def watch(self, i):
+        clip = self.answered.clips[i]
+        return watch_clip(clip, self.fps, self.size, rate=self.answered.rate)
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #54343553
 @patch
@@ -252,8 +314,10 @@ def figure(self:ClipBrowser,
     "The clip as a strip, above the answers"
     i = self.i if i is None else i
     frames,times = self.watch(i)
-    axs = new_axes(2, 1, height=2+.16*len(self.answered.vocab)*(len(self.answered.probs)+.6))
-    clip_strip(frames, times, f"{self.answered.clips[i].id}   label: {self.answered.clips[i].label}", ax=axs[0])
+    clip,n = self.answered.clips[i],len(self.answered.probs)
+    bars = .16*len(self.answered.vocab)*(n+.6)
+    axs = new_axes(2, 1, height=2+bars)
+    clip_strip(frames, times, f"{clip.id}   label: {clip.label}", ax=axs[0])
     plot_answers(self.answered, i, axs[1])
     return axs
 
@@ -263,27 +327,38 @@ def go(self:ClipBrowser,
     i:int, # Which clip, from 0
 ):
     "Show another clip"
-    self.i,self.says.value = i,answers_html(self.answered, i)
+    self.i = i
+    self.says.value = answers_html(self.answered, i)
     try: self.player.load(*self.watch(i))
     except (SoccerKDError, OSError) as e:
-        self.player.load(np.zeros((1,9,16,3), np.uint8), np.zeros(1))
-        self.says.value = f"<p>{html.escape(str(e))}</p>"+self.says.value
+        self.player.load(*_nothing)
+        told = f"<p>{html.escape(str(e))}</p>"
+        self.says.value = told+self.says.value
 
 @patch
 def view(self:ClipBrowser)->W.Widget:
     "Player and answers side by side"
     self.player,self.says = ClipPlayer(),W.HTML()
     self.go(self.i)
-    return W.HBox([self.player.box, self.says], layout=W.Layout(flex_flow="row wrap", grid_gap="1.5em"))
+    wrap = W.Layout(flex_flow="row wrap", grid_gap="1.5em")
+    return W.HBox([self.player.box, self.says], layout=wrap)
 
 # %% ../../nbs/05_evaluate/09_widgets.ipynb #d1e95691
 @patch
 def build(self:ClipBrowser)->W.Widget:
     "Arrows and a list of clips above the view"
     n,view = len(self.answered),self.view()
-    self.pick = W.Dropdown(options=[(f"{i+1} of {n}: {c.id}", i) for i,c in enumerate(self.answered.clips)], value=self.i, description="clip")
-    back,on = (W.Button(icon=o, tooltip=t, layout=W.Layout(width="3em")) for o,t in (("arrow-left", "the clip before"), ("arrow-right", "the next clip")))
+    ids = [c.id for c in self.answered.clips]
+    names = [(f"{i+1} of {n}: {o}", i) for i,o in enumerate(ids)]
+    self.pick = W.Dropdown(options=names, value=self.i, description="clip")
     def step(k): self.pick.value = (self.pick.value+k)%n
-    back.on_click(lambda b: step(-1)); on.on_click(lambda b: step(1))
+    back = _arrow("arrow-left", "the clip before", lambda b: step(-1))
+    on = _arrow("arrow-right", "the next clip", lambda b: step(1))
     self.pick.observe(lambda o: self.go(o["new"]), "value")
     return W.VBox([W.HBox([back, self.pick, on]), view])
+
+def _arrow(icon, tooltip, act):
+    "A small button"
+    res = W.Button(icon=icon, tooltip=tooltip, layout=W.Layout(width="3em"))
+    res.on_click(act)
+    return res
