@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from ..core import SoccerKDError, read_json, write_json
 from ..data.clips import ClipDataLoaders, is_synthetic
+from ..data.labelled import *
 from ..data.splits import *
 from ..data.tables import table_parts
 from ..data.transforms import plain
