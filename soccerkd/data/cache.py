@@ -65,8 +65,10 @@ class ClipCache:
     def __contains__(self, mark): return mark in self.rows
     def __reduce__(self): return ClipCache,(self.path, self.max_maps) # A worker that is not forked opens the folder itself
     def _repr_markdown_(self):
-        s,size = self.settings,sum(b["bytes"] for b in self.blocks)
-        shape = f"{s['n_frames']} x {s['slots']} frames, short side {s['size']}, fit {s['fit']}"
+        s = self.settings
+        size = sum(b["bytes"] for b in self.blocks)
+        frames = f"{s['n_frames']} x {s['slots']} frames"
+        shape = f"{frames}, short side {s['size']}, fit {s['fit']}"
         rows = dict(folder=self.path.name, clips=f"{len(self)}, {shape}", blocks=len(self.blocks))
         rows["size"] = f"{size/1e6:.1f} MB"
         lines = [f"| {k} | {v} |" for k,v in rows.items()]
@@ -138,7 +140,8 @@ def _write(path, of, rows):
     marks = [m for m,*_ in rows]
     once = f"{marks} {os.getpid()} {time.time_ns()}" # Never that of another builder
     name = hashlib.sha256(once.encode()).hexdigest()[:16]
-    data,frames = path/f"{name}.npy",np.stack([f.numpy() for _,f,_ in rows])
+    data = path/f"{name}.npy"
+    frames = np.stack([f.numpy() for _,f,_ in rows])
     with atomic_path(data) as tmp: np.save(tmp, frames)
     about = dict(of=of, frames=data.name, bytes=data.stat().st_size, shape=frames.shape)
     sums = [zlib.crc32(f) for f in frames]
@@ -225,8 +228,9 @@ def _decode_blocks(cache, decode, todo, workers, block_bytes):
     _tidy(cache)
     each = bytes_needed(decode, 1)
     free = shutil.disk_usage(cache.path).free
-    if each*len(todo)>free:
-        fault = f"needs {each*len(todo)/1e9:.1f} GB, but {free/1e9:.1f} GB are free"
+    need = each*len(todo)
+    if need>free:
+        fault = f"needs {need/1e9:.1f} GB, but {free/1e9:.1f} GB are free"
         raise SoccerKDError.of(cache.path, fault, "make room, or give a folder on another disk")
     if workers is None: workers = num_cpus()
     share = -(-len(todo)//max(workers, 1)) # So that each worker has something to do
@@ -256,7 +260,8 @@ def get(self:ClipCache,
     try: frames = self._mapped(b)[i]
     except (OSError, ValueError): frames = None
     block = self.blocks[b]
-    sound = frames is not None and (mark in self.checked or zlib.crc32(frames)==block["crc32"][i])
+    sound = frames is not None
+    if sound and mark not in self.checked: sound = zlib.crc32(frames)==block["crc32"][i]
     if not sound:
         then = "it is decoded anew, and ClipCache.verify(drop=True) clears it away"
         print(f"{self.path/block['frames']}: a clip in it is damaged; {then}")
@@ -319,7 +324,8 @@ def verify(self:ClipCache,
             rows.append((None, str(f), "another shape than was written"))
             continue
         for mark,crc,clip in zip(block["marks"], block["crc32"], frames):
-            if zlib.crc32(clip)!=crc: rows.append((mark, str(f), "another checksum than was written"))
+            if zlib.crc32(clip)==crc: continue
+            rows.append((mark, str(f), "another checksum than was written"))
     if drop:
         for f in {f for _,f,_ in rows}: _drop(Path(f))
         self.__init__(self.path, self.max_maps)

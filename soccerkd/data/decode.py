@@ -69,7 +69,8 @@ def _from_memory(decode, o):
     "Frames spread evenly over those that a clip in memory has; their numbers stand for seconds"
     n = decode.n_frames*decode.slots
     frames = torch.as_tensor(o.path)
-    idx = torch.linspace(.5/n, 1-.5/n, n).mul(len(frames)).long()
+    middles = torch.linspace(.5/n, 1-.5/n, n) # Of `n` equal parts, from 0 to 1
+    idx = middles.mul(len(frames)).long()
     small = short_side(frames, decode.size)
     return square(small, decode.size, decode.fit)[idx],idx.float()
 
@@ -141,8 +142,8 @@ def one_shape(
 ):
     "Raise if clips differ in shape"
     if len(shapes)<2: return
-    ((h,w),one),((h2,w2),other) = list(shapes.items())[:2]
-    fault = f"is decoded to {h2} x {w2} pixels, but {one} to {h} x {w}"
+    (a,one),(b,other) = list(shapes.items())[:2]
+    fault = f"is decoded to {b[0]} x {b[1]} pixels, but {one} to {a[0]} x {a[1]}"
     remedy = "use fit='crop' or fit='pad', or leave some out"
     raise SoccerKDError.of(other, fault, f"with fit='whole' all clips need one aspect ratio; {remedy}")
 

@@ -252,7 +252,8 @@ def clips_from_df(
     clips = []
     for i,r in enumerate(t.to_dict("records")):
         start,end = _seconds(r, row_name(t, i), what)
-        clips.append(Clip(Path(path)/r["file"], start, end, r["label"], _group(r)))
+        file = Path(path)/r["file"]
+        clips.append(Clip(file, start, end, r["label"], _group(r)))
     return one_label(clips, what)
 
 def _start_end(r):

@@ -28,7 +28,8 @@ __all__ = ['balanced_order', 'ClipDL', 'ClipLabel', 'clip_tfms', 'ClipBlock']
 def _drawn_from(pool, n, rng):
     "`n` of a pool: all of it as often as it fits, then some of it"
     res = []
-    for _ in range(-(-n//len(pool))): res += rng.sample(pool, len(pool))
+    rounds = -(-n//len(pool))
+    for _ in range(rounds): res += rng.sample(pool, len(pool))
     return res[:n]
 
 def balanced_order(
@@ -104,7 +105,8 @@ def noted(self:ClipDL,
     items, # What it was made of
 ):
     "`batch`, whose clips know which they are"
-    if not _are_clips(items) or any(o[0].index is None for o in items): return batch
+    if not _are_clips(items): return batch
+    if any(o[0].index is None for o in items): return batch
     x,clips = batch[0],[o[0] for o in items]
     x.share = self.share
     x.index = torch.tensor([o.index for o in clips])
@@ -154,7 +156,8 @@ def _steps(pipe): return [o for o in pipe.fs if o.name!="noop"]
 @patch
 def item_steps(self:ClipDL)->dict[str,list]: # Transforms
     "What is done to the clip and to the label of an item, to both, and before items are put together"
-    tls,n = list(getattr(self.dataset, "tls", ())),getattr(self.dataset, "n_inp", 1)
+    tls = list(getattr(self.dataset, "tls", ()))
+    n = getattr(self.dataset, "n_inp", 1)
     def of(tls): return [f for o in tls for f in _steps(o.tfms)]
     res = dict(clip=of(tls[:n]), label=of(tls[n:]))
     return dict(res, both=_steps(self.after_item), batch=_steps(self.before_batch))
@@ -166,20 +169,24 @@ def item_getter(self:ClipDL):
     "What gives an item by its number, if items are clips from memory with their labels, as they are; else None"
     steps = self.item_steps()
     kinds = {k:[type(f) for f in v if type(f) is not ToTensor] for k,v in steps.items()}
-    if kinds!=_simple or len(self.dataset.tls)!=2 or not steps["clip"][0].memory: return None
+    if kinds!=_simple or len(self.dataset.tls)!=2: return None
     decode,to_y = steps["clip"][0],steps["label"][1]
-    items,ys = self.dataset.items,{k:to_y(k) for k in to_y.vocab}
+    if not decode.memory: return None
+    items = self.dataset.items
+    ys = {k:to_y(k) for k in to_y.vocab}
     nothing = TensorClip(torch.zeros(1))
     def get(i):
         o = items[i]
-        frames,times = decode.memory.get(o.key) or decode.planes(o)
+        known = decode.memory.get(o.key)
+        frames,times = known or decode.planes(o)
         return like(nothing, frames, times),ys[o.label]
     return get
 
 @patch
 def do_item(self:ClipDL, s):
     "A clip and what comes with it"
-    return TfmdDL.do_item(self, s) if self.getter is None else self.create_item(s, self.getter)
+    if self.getter is None: return TfmdDL.do_item(self, s)
+    return self.create_item(s, self.getter)
 
 # %% ../../nbs/02_data/05c_loader.ipynb #e5108819
 @patch
@@ -315,12 +322,14 @@ def show_batch(self:ClipDL,
 ):
     "Clips as strips of frames with times and labels"
     if unique:
-        order,self.get_idxs = self.get_idxs,lambda: [0]*max(self.bs, 1)
+        order = self.get_idxs
+        self.get_idxs = lambda: [0]*max(self.bs, 1)
         try: b = self.one_batch()
         finally: self.get_idxs = order
     if b is None: b = self.one_batch()
     if not show: return self._pre_show_batch(b, max_n=max_n)
-    titles = _names(self, b[1]) if len(b)>1 else [""]*len(b[0])
+    unlabelled = len(b)<2
+    titles = [""]*len(b[0]) if unlabelled else _names(self, b[1])
     _strips(b[0], titles, max_n)
 
 # %% ../../nbs/02_data/05c_loader.ipynb #1b99059d
@@ -334,7 +343,8 @@ def _strips(x, titles, max_n, colors=None):
     fig,axs = plt.subplots(n, 1, figsize=size, squeeze=False)
     for i,ax in enumerate(axs[:,0]):
         times = None if x.times is None else x.times[i]
-        show_strip(plain(x)[i], times, titles[i], ax, colors[i] if colors else None)
+        color = colors[i] if colors else None
+        show_strip(plain(x)[i], times, titles[i], ax, color)
     fig.tight_layout(h_pad=.3)
     return axs
 
@@ -369,8 +379,8 @@ def clip_tfms(
     elif augment: crop = RandomResizedCropClip(size, scale=scale, flip=flip)
     else: crop = RandomResizedCropClip(size, scale=(1.,1.), ratio=(1.,1.), flip=0., shift=0.)
     res = [TimeJitter(slots), ClipToFloat(), crop]
-    if augment and colour: res.append(ColourClip(.2*colour, .25*colour, .3*colour))
-    return res
+    if not (augment and colour): return res
+    return [*res, ColourClip(.2*colour, .25*colour, .3*colour)]
 
 # %% ../../nbs/02_data/05c_loader.ipynb #157520c9
 @delegates(clip_tfms)

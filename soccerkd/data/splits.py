@@ -65,7 +65,9 @@ def _few(labels, groups, valid_pct, seed):
         more = out|(groups==g)
         all_stay = set(labels[~more])==set(labels)
         if all_stay and (not out.any() or more.mean()<=valid_pct): out = more
-    if out.any(): return np.flatnonzero(~out).tolist(),np.flatnonzero(out).tolist()
+    if out.any():
+        inside,outside = np.flatnonzero(~out),np.flatnonzero(out)
+        return inside.tolist(),outside.tolist()
     label = min(set(labels), key=lambda o: (sum(labels==o), o))
     n = sum(labels==label)
     fault = "has one clip" if n==1 else f"has {n} clips, all of one group"

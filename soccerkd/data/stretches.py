@@ -22,7 +22,8 @@ def smooth_windows(
     bounds = bounds.round(6) # 3*.2+.2 is not 4*.2: such a hole is none
     edges,at = np.unique(bounds, return_inverse=True)
     first,last = at.reshape(2, -1)
-    rows = np.concatenate([probs, np.ones((len(probs), 1))], 1) # The last column counts windows
+    ones = np.ones((len(probs), 1)) # To count windows
+    rows = np.concatenate([probs, ones], 1)
     total = np.zeros((len(edges), rows.shape[1]))
     np.add.at(total, first, rows)
     np.subtract.at(total, last, rows)
@@ -72,7 +73,8 @@ _dip = .05 # What the probability has to fall by between two peaks, so that nois
 def _valley(p, i, j):
     "The lowest step between two peaks, on the side of the lower one"
     a,b = i+1,j
-    over = np.flatnonzero(p[a:b]>min(p[i], p[j])) # What lies above the lower peak
+    lower = min(p[i], p[j])
+    over = np.flatnonzero(p[a:b]>lower)
     if len(over):
         if p[i]<=p[j]: b = a+over[0]
         else: a += over[-1]+1
@@ -86,14 +88,15 @@ def _tops(p, mids, apart):
     rises = np.diff(p, prepend=-1)>0
     falls = np.diff(p, append=-1)<=0
     for i in np.flatnonzero(rises & falls).tolist():
-        around = [mids[i]-apart+1e-9, mids[i]+apart-1e-9]
-        a,b = np.searchsorted(mids, around)
+        before,after = mids[i]-apart+1e-9,mids[i]+apart-1e-9
+        a,b = np.searchsorted(mids, [before, after])
         is_highest = p[i]>0 and p[i]==p[a:b].max()
         if is_highest and (not found or found[-1]<a): found.append(i)
     k = 0
     while k+1<len(found):
         i,j = found[k:k+2]
-        is_dip = p[_valley(p, i, j)]<=min(p[i], p[j])-_dip
+        valley = p[_valley(p, i, j)]
+        is_dip = valley<=min(p[i], p[j])-_dip
         if is_dip: k += 1
         else:
             found.pop(k if p[i]<p[j] else k+1)

@@ -60,12 +60,14 @@ def _rows(csv, name, encoding):
     "The lines of a file as lists of cells, with their numbers; lines in front of the names that begin with # are notes"
     lines = list(io.StringIO(_text_of(csv, name, encoding), newline=""))
     first = len(list(takewhile(_is_note, lines)))
-    if first==len(lines): raise SoccerKDError.of(csv, "is no table (it is empty)", f"give a table{name}")
+    if first==len(lines):
+        raise SoccerKDError.of(csv, "is no table (it is empty)", f"give a table{name}")
     reader = _csv.reader(lines[first:], delimiter=_separator(lines[first]), strict=True)
     rows = []
     try:
         for cells in reader:
-            if any(v.strip() for v in cells): rows.append((first+reader.line_num, cells))
+            filled = any(v.strip() for v in cells)
+            if filled: rows.append((first+reader.line_num, cells))
     except _csv.Error as e:
         fault = f"is no table (line {first+reader.line_num}: {e})"
         raise SoccerKDError.of(csv, fault, "correct that line") from None
@@ -124,7 +126,8 @@ def need_columns(
     if not (missing := [o for o in need if o not in there]): return
     names = ", ".join(missing)
     fault = f"lacks the columns {names}" if len(missing)>1 else f"lacks the column {names}"
-    remedy = f"name its columns {','.join(need)} (it has {', '.join(there)[:80]})"
+    known = ", ".join(there)[:80]
+    remedy = f"name its columns {','.join(need)} (it has {known})"
     raise SoccerKDError.of(what, fault, remedy)
 
 # %% ../../nbs/02_data/03b_tables.ipynb #07040c10

@@ -69,7 +69,8 @@ def square(
     t,h,w,_ = frames.shape
     if h==w==size or how=="whole": return frames
     if how=="crop":
-        y,x = max(h-size, 0)//2,max(w-size, 0)//2
+        y = max(h-size, 0)//2
+        x = max(w-size, 0)//2
         return frames[:,y:y+size,x:x+size]
     side = max(h, w)
     y,x = (side-h)//2,(side-w)//2
@@ -116,7 +117,8 @@ def show_strip(
 ):
     "Draw a clip as a strip of frames with their times"
     t,h,w = x.shape[1:]
-    ax = ctx or plt.subplots(figsize=(1.1*t, 1.1*h/w+.35))[1]
+    size = (1.1*t, 1.1*h/w+.35)
+    ax = ctx or plt.subplots(figsize=size)[1]
     ax.imshow(strip(x), interpolation="nearest")
     ax.set_yticks([])
     colour = {"color":color} if color else {}
@@ -140,7 +142,9 @@ class Sources:
     ): self.seed,self.made = seed,{}
     def __getitem__(self, who):
         "The generator of `who`"
-        if who not in self.made: self.made[who] = torch.Generator().manual_seed(_seed_for(self.seed, who))
+        if who not in self.made:
+            seed = _seed_for(self.seed, who)
+            self.made[who] = torch.Generator().manual_seed(seed)
         return self.made[who]
 
 # %% ../../nbs/02_data/05_transforms.ipynb #55d9254f
@@ -155,7 +159,9 @@ def draw(
         generator = None if x.source is None else x.source[who]
         return torch.rand(n, total, generator=generator)[:,at:at+len(x)]
     g = torch.Generator()
-    def one(seed): return torch.rand(n, generator=g.manual_seed(_seed_for(int(seed), who)))
+    def one(seed):
+        g.manual_seed(_seed_for(int(seed), who))
+        return torch.rand(n, generator=g)
     return torch.stack([one(o) for o in x.seeds], 1)
 
 # %% ../../nbs/02_data/05_transforms.ipynb #6b5f45e7
@@ -168,7 +174,8 @@ def take_frames(
     # Whole planes are copied in order, so that what follows reads memory from front to back
     first = torch.arange(b*c, device=x.device).view(b,c,1)*n
     planes = (first+idx[:,None]).view(-1)
-    return x.reshape(-1,h,w).index_select(0, planes).view(b,c,-1,h,w)
+    taken = x.reshape(-1,h,w).index_select(0, planes)
+    return taken.view(b,c,-1,h,w)
 
 # %% ../../nbs/02_data/05_transforms.ipynb #6620fa8e
 def note_training(
@@ -246,7 +253,8 @@ def crop_boxes(
     least,most = scale
     area = least+(most-least)*u[0]
     narrow,wide = ratio
-    shape = torch.exp(math.log(narrow)+math.log(wide/narrow)*u[1])
+    drawn = math.log(wide/narrow)*u[1]
+    shape = torch.exp(math.log(narrow)+drawn)
     width = (area*shape).sqrt().clamp(max=1)/max(aspect, 1.)
     height = (area/shape).sqrt().clamp(max=1)*min(aspect, 1.)
     across,down = u[2:]*2-1
@@ -262,10 +270,11 @@ def affine_clip(
     b,c,t,h,w = x.shape
     cx,cy,hw,hh = boxes.to(x.device, x.dtype).unbind(1)
     o = torch.zeros_like(cx)
-    rows = [torch.stack([hw,o,cx], 1), torch.stack([o,hh,cy], 1)]
-    grid = F.affine_grid(torch.stack(rows, 1), (b,c*t,*size), align_corners=False)
-    planes,how = x.reshape(b,c*t,h,w),dict(mode="bilinear", padding_mode="reflection")
-    return F.grid_sample(planes, grid, align_corners=False, **how).view(b,c,t,*size)
+    across,down = torch.stack([hw,o,cx], 1),torch.stack([o,hh,cy], 1)
+    theta = torch.stack([across, down], 1)
+    grid = F.affine_grid(theta, (b,c*t,*size), align_corners=False)
+    how = dict(mode="bilinear", padding_mode="reflection", align_corners=False)
+    return F.grid_sample(x.reshape(b,c*t,h,w), grid, **how).view(b,c,t,*size)
 
 # %% ../../nbs/02_data/05_transforms.ipynb #10e60339
 class RandomResizedCropClip(Transform):
@@ -287,18 +296,22 @@ class RandomResizedCropClip(Transform):
         return super().__call__(b, split_idx=split_idx, **kwargs)
     def encodes(self, x:TensorClip):
         frames = plain(x)
-        return like(x, self._random(frames, draw(x, 5, "crop")) if x.training else self._middle(frames))
+        if not x.training: return like(x, self._middle(frames))
+        return like(x, self._random(frames, draw(x, 5, "crop")))
     def boxes(self, x, u):
         "Boxes from `[4,B]` numbers"
-        (h,w),(sh,sw) = x.shape[-2:],self.size
-        boxes = crop_boxes(len(x), self.scale, self.ratio, w*sh/(h*sw), u)
+        h,w = x.shape[-2:]
+        sh,sw = self.size
+        aspect = w*sh/(h*sw)
+        boxes = crop_boxes(len(x), self.scale, self.ratio, aspect, u)
         return boxes*torch.tensor([self.shift, self.shift, 1, 1])
     def _random(self, x, u):
         boxes = self.boxes(x, u[:4])
         boxes[:,2] *= 1-2*(u[4]<self.flip).float()
         return affine_clip(x, boxes, self.size)
     def _middle(self, x):
-        (h,w),(sh,sw) = x.shape[-2:],self.size
+        h,w = x.shape[-2:]
+        sh,sw = self.size
         if h<sh or w<sw:
             whole = torch.tensor([[0.,0,1,1]]).repeat(len(x), 1)
             return affine_clip(x, whole, self.size)
@@ -328,10 +341,11 @@ class MultiScaleCropClip(RandomResizedCropClip):
     def _fixed(self, x, u):
         "Width and height of two sides that are next to each other, at one of 13 places"
         h,w = x.shape[-2:]
-        sides = torch.tensor([self._side(int(min(h, w)*s)) for s in self.scales], dtype=torch.float)
+        sides = [self._side(int(min(h, w)*s)) for s in self.scales]
+        sides = torch.tensor(sides, dtype=torch.float)
         n = range(len(sides))
-        pairs = torch.tensor([(i, j) for i in n for j in n if abs(i-j)<2])
-        pair = pairs[(u[0]*len(pairs)).long()]
+        pairs = [(i, j) for i in n for j in n if abs(i-j)<2]
+        pair = torch.tensor(pairs)[(u[0]*len(pairs)).long()]
         width,height = sides[pair].unbind(1)
         places = torch.tensor(crop_places)
         across,down = places[(u[1]*len(places)).long()].unbind(1)
@@ -344,7 +358,7 @@ class MultiScaleCropClip(RandomResizedCropClip):
         side = 224*min(h, w)/short
         across,down = u[1:3]*2-1
         return _placed(side/w, side/h, across, down)
-crop_places = [(x, y) for x in (-1.,0.,1.) for y in (-1.,0.,1.)] # Corners, middles of the sides, the middle
+crop_places = [(x, y) for x in (-1.,0.,1.) for y in (-1.,0.,1.)] # Corners, sides, the middle
 crop_places += [(x, y) for x in (-.5,.5) for y in (-.5,.5)] # Half way to the corners
 
 # %% ../../nbs/02_data/05_transforms.ipynb #ccb437a6
@@ -360,8 +374,8 @@ class ColourClip(Transform):
         self.brightness,self.contrast,self.saturation = brightness,contrast,saturation
     def encodes(self, x:TensorClip):
         p = plain(x)
-        u = (draw(x, 3, "colour")*2-1).view(3, -1, 1, 1, 1, 1)
-        u = u.to(p.device, p.dtype)
+        u = draw(x, 3, "colour")*2-1
+        u = u.view(3, -1, 1, 1, 1, 1).to(p.device, p.dtype)
         add = u[0]*self.brightness
         con = u[1]*self.contrast+1
         sat = u[2]*self.saturation+1
