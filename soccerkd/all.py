@@ -13,13 +13,16 @@ from soccerkd.world.scene import *
 from soccerkd.world.nothing import *
 from soccerkd.world.clips import *
 from soccerkd.data.tables import *
+from soccerkd.data.labelled import *
 from soccerkd.data.splits import *
 from soccerkd.data.transforms import *
 from soccerkd.data.feed import *
 from soccerkd.data.decode import *
+from soccerkd.data.loader import *
 from soccerkd.data.clips import *
 from soccerkd.data.cache import *
 from soccerkd.data.soccerdb1 import *
+from soccerkd.data.stretches import *
 from soccerkd.data.events import *
 from soccerkd.models.clipnet import *
 from soccerkd.models.tam import *

@@ -9,6 +9,7 @@ build = """
 import os, sys, time
 from soccerkd.data.cache import *
 from soccerkd.data.decode import *
+from soccerkd.data.labelled import *
 from soccerkd.data.splits import *
 path,clips,slow,workers = sys.argv[1],sys.argv[2],float(sys.argv[3]),int(sys.argv[4])
 class Slow(DecodeClip):

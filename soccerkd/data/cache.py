@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
-from fastcore.all import patch
+from fastcore.all import num_cpus, patch
 from ..core import SoccerKDError, atomic_path, read_json, track, write_json
 from .decode import *
+from .labelled import *
 from .splits import *
 
 # %% auto #0
@@ -28,15 +29,19 @@ def decode_settings(
     packages = dict(auto=("av", "pillow"), decord=("decord", "av"), pyav=("av",), frames=("pillow",))
     packages["torchcodec"] = ("torchcodec", "av")
     if decode.backend not in packages:
-        raise SoccerKDError.of(f"backend={decode.backend!r}", "is not known", f"use one of {', '.join(packages)}")
+        known = ", ".join(packages)
+        raise SoccerKDError.of(f"backend={decode.backend!r}", "is not known", f"use one of {known}")
     def installed(o):
         try: return version(o)
         except PackageNotFoundError: return None
     own = {k:getattr(decode, k) for k in ("n_frames", "slots", "size", "fit", "fps", "backend")}
-    return dict(cache=1, **own, packages={o:installed(o) for o in packages[decode.backend]})
+    versions = {o:installed(o) for o in packages[decode.backend]}
+    return dict(cache=1, **own, packages=versions)
 
 # %% ../../nbs/02_data/08_cache.ipynb #b22035c1
-def _tables(path): return {f for f in path.glob("[!.]*.json") if f.name!="cache.json"} # Hidden ones are being written, perhaps by another builder
+def _tables(path):
+    "What the blocks hold; hidden files are being written, perhaps by another builder"
+    return {f for f in path.glob("[!.]*.json") if f.name!="cache.json"}
 
 class ClipCache:
     "Decoded clips in a folder. `bad`, `faults`: what can't be read, and why, clip by clip; `broken`: blocks not whole"
@@ -46,31 +51,54 @@ class ClipCache:
         maps:int=128, # Files mapped at a time
     ):
         self.path,self.max_maps = Path(path),maps
-        if not (self.path/"cache.json").exists(): raise SoccerKDError.of(path, "is no cache of clips", "make one with ClipCache.build or `cache=` of the loaders")
+        if not (self.path/"cache.json").exists():
+            remedy = "make one with ClipCache.build or `cache=` of the loaders"
+            raise SoccerKDError.of(path, "is no cache of clips", remedy)
         self.settings = read_json(self.path/"cache.json")
-        self.blocks,self.broken,self.rows,self.maps,self.checked = [],[],{},OrderedDict(),set()
+        self.blocks,self.broken = [],[] # What whole blocks hold, and the tables of those that are not whole
+        self.rows = {} # Mark of a clip to its block and its row there
+        self.maps = OrderedDict() # Block to its mapped file, the one used last at the end
+        self.checked = set() # Marks of clips whose checksum was compared
         self.tables = _tables(self.path)
         for f in sorted(self.tables): self._add(f)
     def __len__(self): return len(self.rows)
     def __contains__(self, mark): return mark in self.rows
     def __reduce__(self): return ClipCache,(self.path, self.max_maps) # A worker that is not forked opens the folder itself
     def _repr_markdown_(self):
-        s,size = self.settings,sum(b["bytes"] for b in self.blocks)
-        rows = dict(folder=self.path.name, clips=f"{len(self)}, {s['n_frames']} x {s['slots']} frames, short side {s['size']}, fit {s['fit']}", blocks=len(self.blocks), size=f"{size/1e6:.1f} MB")
-        return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k,v in rows.items())])
+        s = self.settings
+        size = sum(b["bytes"] for b in self.blocks)
+        frames = f"{s['n_frames']} x {s['slots']} frames"
+        shape = f"{frames}, short side {s['size']}, fit {s['fit']}"
+        rows = dict(folder=self.path.name, clips=f"{len(self)}, {shape}", blocks=len(self.blocks))
+        rows["size"] = f"{size/1e6:.1f} MB"
+        lines = [f"| {k} | {v} |" for k,v in rows.items()]
+        return "\n".join(["| | |", "|---|---|", *lines])
 
 # %% ../../nbs/02_data/08_cache.ipynb #3c3b0917
-def _digest(settings): return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+def _digest(settings):
+    "A short hash of settings"
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+def _is_whole(block, folder, of):
+    "Whether a block is of the settings `of` and its frames are all there"
+    n = block["shape"][0]
+    counted = n==len(block["marks"])==len(block["crc32"])==len(block["times"])
+    size = (folder/block["frames"]).stat().st_size
+    return counted and block["of"]==of and size==block["bytes"]
 
 @patch
 def _add(self:ClipCache, f):
     "Take the block whose `.json` is `f`, if it is whole"
     try:
         b = json.loads(f.read_text(encoding="utf-8"))
-        whole = b["of"]==_digest(self.settings) and (self.path/b["frames"]).stat().st_size==b["bytes"] and b["shape"][0]==len(b["marks"])==len(b["crc32"])==len(b["times"])
+        whole = _is_whole(b, self.path, _digest(self.settings))
     except (OSError, ValueError, KeyError, TypeError): whole = False
-    if not whole: self.broken.append(f); return
-    for i,m in enumerate(b["marks"]): self.rows.setdefault(m, (len(self.blocks), i))
+    if not whole:
+        self.broken.append(f)
+        return
+    n = len(self.blocks)
+    for i,m in enumerate(b["marks"]): self.rows.setdefault(m, (n, i))
     b["times"] = np.array(b["times"], dtype=np.float32) # Lists of numbers would take five times as much memory
     self.blocks.append(b)
 
@@ -78,7 +106,8 @@ def _add(self:ClipCache, f):
 class _Blocks(Dataset):
     "Item `i` decodes and writes the clips of block `i`; gives faults by the mark of the clip, and what stops the work"
     def __init__(self, cache, decode, blocks):
-        self.path,self.decode,self.blocks,self.of = cache.path,decode,blocks,_digest(cache.settings)
+        self.path,self.decode,self.blocks = cache.path,decode,blocks
+        self.of = _digest(cache.settings)
         self.seen,self.there = set(cache.tables),set()
     def __len__(self): return len(self.blocks)
     def look(self):
@@ -94,43 +123,67 @@ class _Blocks(Dataset):
             if mark in self.there: continue
             try: frames,times = self.decode.planes(c)
             except MemoryError: raise
-            except Exception as e: bad[mark] = failure(e, c.path if isinstance(c.path, (str, Path)) else c.id); continue
-            got.setdefault(tuple(frames.shape), []).append((mark, frames, times)) # Of one shape, but for `whole`
+            except Exception as e:
+                bad[mark] = failure(e, c.id if c.in_memory else c.path)
+                continue
+            alike = got.setdefault(tuple(frames.shape), []) # Of one shape, but for `whole`
+            alike.append((mark, frames, times))
         try:
             for rows in got.values(): _write(self.path, self.of, rows)
-        except (SoccerKDError, OSError) as e: return bad,f"can't be written ({getattr(e.__cause__ or e, 'strerror', None) or e})"
+        except (SoccerKDError, OSError) as e:
+            why = getattr(e.__cause__ or e, "strerror", None) or e
+            return bad,f"can't be written ({why})"
         return bad,""
 
 def _write(path, of, rows):
     "One block: the frames, then what they are"
-    name = hashlib.sha256(f"{[m for m,*_ in rows]} {os.getpid()} {time.time_ns()}".encode()).hexdigest()[:16] # Never that of another builder
+    marks = [m for m,*_ in rows]
+    once = f"{marks} {os.getpid()} {time.time_ns()}" # Never that of another builder
+    name = hashlib.sha256(once.encode()).hexdigest()[:16]
+    data = path/f"{name}.npy"
     frames = np.stack([f.numpy() for _,f,_ in rows])
-    with atomic_path(path/f"{name}.npy") as tmp: np.save(tmp, frames)
-    about = dict(marks=[m for m,*_ in rows], crc32=[zlib.crc32(f) for f in frames], times=[t.tolist() for *_,t in rows])
-    write_json(path/f"{name}.json", dict(of=of, frames=f"{name}.npy", bytes=(path/f"{name}.npy").stat().st_size, shape=frames.shape, **about))
+    with atomic_path(data) as tmp: np.save(tmp, frames)
+    about = dict(of=of, frames=data.name, bytes=data.stat().st_size, shape=frames.shape)
+    sums = [zlib.crc32(f) for f in frames]
+    times = [t.tolist() for *_,t in rows]
+    write_json(path/f"{name}.json", dict(**about, marks=marks, crc32=sums, times=times))
 
 # %% ../../nbs/02_data/08_cache.ipynb #b92f081e
 def _begin(path, settings):
-    "The folder of a cache with these settings"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if not (path/"cache.json").exists():
-            if any(not o.name.startswith(".") for o in path.iterdir()): raise SoccerKDError.of(path, "is a folder with other things in it", "give a new or an empty folder for the cache")
-            write_json(path/"cache.json", settings)
-    except OSError as e: raise SoccerKDError.of(path, f"can't be used for a cache ({e.strerror or e})", "give a folder that can be written to") from e
+    "Begin a cache if there is none, and refuse one that has other settings"
+    try: _new_folder(path, settings)
+    except OSError as e:
+        fault = f"can't be used for a cache ({e.strerror or e})"
+        raise SoccerKDError.of(path, fault, "give a folder that can be written to") from e
     now = read_json(path/"cache.json")
-    if not isinstance(now, dict) or now.get("cache")!=1: raise SoccerKDError.of(path, "is no cache of clips", "give a new or an empty folder")
-    if diff := [k for k in settings if now.get(k)!=settings[k]]:
-        k = diff[0]
-        raise SoccerKDError.of(path, f"holds clips that were decoded with {k} {now.get(k)}, not {settings[k]}", "give another folder, or delete this one")
+    if not isinstance(now, dict) or now.get("cache")!=1:
+        raise SoccerKDError.of(path, "is no cache of clips", "give a new or an empty folder")
+    for k,v in settings.items():
+        if now.get(k)==v: continue
+        fault = f"holds clips that were decoded with {k} {now.get(k)}, not {v}"
+        raise SoccerKDError.of(path, fault, "give another folder, or delete this one")
+
+def _new_folder(path, settings):
+    "A folder that has the settings of a cache"
+    path.mkdir(parents=True, exist_ok=True)
+    if (path/"cache.json").exists(): return
+    if any(not o.name.startswith(".") for o in path.iterdir()):
+        remedy = "give a new or an empty folder for the cache"
+        raise SoccerKDError.of(path, "is a folder with other things in it", remedy)
+    write_json(path/"cache.json", settings)
+
+def _drop(f):
+    "Delete the block that has the file `f`"
+    for ending in (".json", ".npy"): f.with_suffix(ending).unlink(missing_ok=True)
 
 def _tidy(cache):
     "Delete broken blocks, and what killed builders left ten minutes ago or earlier"
-    for f in cache.broken: f.unlink(missing_ok=True); f.with_suffix(".npy").unlink(missing_ok=True)
+    for f in cache.broken: _drop(f)
     known = {b["frames"] for b in cache.blocks}
     for f in [*cache.path.glob("*.npy"), *cache.path.glob(".*.json")]:
+        if f.name in known: continue
         try:
-            if f.name not in known and time.time()-f.stat().st_mtime>600: f.unlink()
+            if time.time()-f.stat().st_mtime>600: f.unlink()
         except FileNotFoundError: pass # Another builder was quicker
 
 # %% ../../nbs/02_data/08_cache.ipynb #06773205
@@ -148,12 +201,16 @@ def build(cls:ClipCache,
     cache,bad,marks = cls(path),{},_marks(clips)
     todo = {}
     for m,c in zip(marks, clips):
-        if isinstance(m, str) and m not in cache: todo.setdefault(m, c) # Copies of a clip are decoded once
+        missing = isinstance(m, str) and m not in cache
+        if missing: todo.setdefault(m, c) # Copies of a clip are decoded once
     if todo:
-        if cache.broken: print(f"{path}: {len(cache.broken)} blocks were not whole and are made anew")
+        n = len(cache.broken)
+        if n: print(f"{path}: {n} blocks were not whole and are made anew")
         bad = _decode_blocks(cache, decode, [*todo.items()], workers, block_bytes)
         cache = cls(path)
-        if cache.settings!=json.loads(json.dumps(settings)): raise SoccerKDError.of(path, "was begun anew with other settings by somebody else", "give each his own folder")
+        if cache.settings!=json.loads(json.dumps(settings)):
+            fault = "was begun anew with other settings by somebody else"
+            raise SoccerKDError.of(path, fault, "give each his own folder")
     cache.faults = [str(m) if isinstance(m, SoccerKDError) else bad.get(m, "") for m in marks]
     cache.bad = bad_table(clips, cache.faults)
     return cache
@@ -171,17 +228,25 @@ def _decode_blocks(cache, decode, todo, workers, block_bytes):
     _tidy(cache)
     each = bytes_needed(decode, 1)
     free = shutil.disk_usage(cache.path).free
-    if each*len(todo)>free: raise SoccerKDError.of(cache.path, f"needs {each*len(todo)/1e9:.1f} GB, but {free/1e9:.1f} GB are free", "make room, or give a folder on another disk")
-    if workers is None: workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    n = max(1, min(round(block_bytes/each), -(-len(todo)//max(workers, 1))))
+    need = each*len(todo)
+    if need>free:
+        fault = f"needs {need/1e9:.1f} GB, but {free/1e9:.1f} GB are free"
+        raise SoccerKDError.of(cache.path, fault, "make room, or give a folder on another disk")
+    if workers is None: workers = num_cpus()
+    share = -(-len(todo)//max(workers, 1)) # So that each worker has something to do
+    n = max(1, min(round(block_bytes/each), share))
     blocks = [todo[i:i+n] for i in range(0, len(todo), n)]
-    random.Random(f"{os.getpid()} {time.time_ns()}").shuffle(blocks) # Builders that begin together shall not go in step
+    once = f"{os.getpid()} {time.time_ns()}" # Builders that begin together shall not go in step
+    random.Random(once).shuffle(blocks)
     ds = _Blocks(cache, decode, blocks)
-    dl = DataLoader(ds, batch_size=None, num_workers=min(workers, len(ds)), generator=torch.Generator()) # Its own chance: that of the training stays as it is
+    own = torch.Generator() # Its own chance: that of the training stays as it is
+    dl = DataLoader(ds, batch_size=None, num_workers=min(workers, len(ds)), generator=own)
     bad = {}
     for b,stop in track(dl, desc="filling the cache"):
         bad |= b
-        if stop: raise SoccerKDError.of(cache.path, stop, "make room or give another folder; what is decoded so far is kept")
+        if not stop: continue
+        remedy = "make room or give another folder; what is decoded so far is kept"
+        raise SoccerKDError.of(cache.path, stop, remedy)
     return bad
 
 # %% ../../nbs/02_data/08_cache.ipynb #2d75dabd
@@ -194,17 +259,23 @@ def get(self:ClipCache,
     b,i = self.rows[mark]
     try: frames = self._mapped(b)[i]
     except (OSError, ValueError): frames = None
-    if frames is None or mark not in self.checked and zlib.crc32(frames)!=self.blocks[b]["crc32"][i]:
-        print(f"{self.path/self.blocks[b]['frames']}: a clip in it is damaged; it is decoded anew, and ClipCache.verify(drop=True) clears it away")
+    block = self.blocks[b]
+    sound = frames is not None
+    if sound and mark not in self.checked: sound = zlib.crc32(frames)==block["crc32"][i]
+    if not sound:
+        then = "it is decoded anew, and ClipCache.verify(drop=True) clears it away"
+        print(f"{self.path/block['frames']}: a clip in it is damaged; {then}")
         del self.rows[mark]
         return None
     self.checked.add(mark)
-    return torch.from_numpy(frames),torch.from_numpy(self.blocks[b]["times"][i])
+    return torch.from_numpy(frames),torch.from_numpy(block["times"][i])
 
 @patch
 def _mapped(self:ClipCache, b):
     "The frames of block `b`; those asked for least recently are let go, as each map holds a file open"
-    if b not in self.maps: self.maps[b] = np.asarray(np.load(self.path/self.blocks[b]["frames"], mmap_mode="c"))
+    if b not in self.maps:
+        file = self.path/self.blocks[b]["frames"]
+        self.maps[b] = np.asarray(np.load(file, mmap_mode="c"))
     self.maps.move_to_end(b)
     if len(self.maps)>self.max_maps: self.maps.popitem(last=False)
     return self.maps[b]
@@ -221,7 +292,9 @@ class CachedClips:
     def get(self, key): return self.cache.get(self.marks[key]) if key in self.marks else None
     def shapes(self):
         "Key to height and width, without reading frames"
-        return {k:tuple(self.cache.blocks[self.cache.rows[m][0]]["shape"][-2:]) for k,m in self.marks.items()}
+        blocks,rows = self.cache.blocks,self.cache.rows
+        numbers = {k:rows[mark][0] for k,mark in self.marks.items()}
+        return {k:tuple(blocks[b]["shape"][-2:]) for k,b in numbers.items()}
 
 @patch
 def of(self:ClipCache,
@@ -244,10 +317,16 @@ def verify(self:ClipCache,
     for b,block in enumerate(track(self.blocks, desc="verifying")):
         f = self.path/block["frames"]
         try: frames = np.load(f, mmap_mode="r")
-        except (OSError, ValueError) as e: rows.append((None, str(f), f"can't be opened ({e})")); continue
-        if list(frames.shape)!=block["shape"]: rows.append((None, str(f), "another shape than was written")); continue
-        rows += [(m, str(f), "another checksum than was written") for m,k,o in zip(block["marks"], block["crc32"], frames) if zlib.crc32(o)!=k]
+        except (OSError, ValueError) as e:
+            rows.append((None, str(f), f"can't be opened ({e})"))
+            continue
+        if list(frames.shape)!=block["shape"]:
+            rows.append((None, str(f), "another shape than was written"))
+            continue
+        for mark,crc,clip in zip(block["marks"], block["crc32"], frames):
+            if zlib.crc32(clip)==crc: continue
+            rows.append((mark, str(f), "another checksum than was written"))
     if drop:
-        for f in {Path(f) for _,f,_ in rows}: f.with_suffix(".json").unlink(missing_ok=True); f.with_suffix(".npy").unlink(missing_ok=True)
+        for f in {f for _,f,_ in rows}: _drop(Path(f))
         self.__init__(self.path, self.max_maps)
     return pd.DataFrame(rows, columns=["mark", "file", "reason"])

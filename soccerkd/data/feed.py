@@ -4,7 +4,7 @@
 
 # %% ../../nbs/02_data/05a_feed.ipynb #15eacb4d
 from __future__ import annotations
-import os, time
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from fastai.torch_core import apply, to_device
-from .transforms import plain
+from fastcore.all import num_cpus
+from .transforms import copy_notes, plain
 
 # %% auto #0
 __all__ = ['ahead', 'one_core', 'pinned', 'StreamCopy', 'copier_for', 'decode_rate', 'pick_workers']
@@ -53,8 +54,7 @@ def pinned(
     def one(o):
         if not isinstance(o, Tensor): return o
         res = pin(plain(o))
-        if type(o) is not Tensor: res = res.as_subclass(type(o)); res.__dict__ = dict(vars(o))
-        return res
+        return res if type(o) is Tensor else copy_notes(res.as_subclass(type(o)), o)
     return apply(one, b)
 
 # %% ../../nbs/02_data/05a_feed.ipynb #8b8bae51
@@ -64,7 +64,8 @@ class StreamCopy:
     def __init__(self,
         device, # The GPU
     ):
-        self.device,self.stream = torch.device(device),torch.cuda.Stream(device)
+        self.device = torch.device(device)
+        self.stream = torch.cuda.Stream(device)
     def __call__(self,
         b, # A batch
         then=None, # Called with the batch on the GPU; what it does there runs beside the work, too
@@ -88,7 +89,8 @@ def copier_for(
     device, # Where batches go
 ): # A `StreamCopy`, or None on the CPU
     "What copies batches to `device` ahead of time, if that helps there"
-    return StreamCopy(device) if device is not None and torch.device(device).type=="cuda" else None
+    is_gpu = device is not None and torch.device(device).type=="cuda"
+    return StreamCopy(device) if is_gpu else None
 
 # %% ../../nbs/02_data/05a_feed.ipynb #266167fc
 class _Endless(Dataset):
@@ -107,11 +109,15 @@ def decode_rate(
     seconds:float=1., # How long to measure
 )->float: # Items per second
     "How fast `workers` processes decode, once they are at it"
-    dl = DataLoader(_Endless(decode, items), batch_size=1, collate_fn=_first, num_workers=workers, persistent_workers=workers>0, generator=torch.Generator()) # Its own chance: that of the training stays as it is
+    own = torch.Generator() # Its own chance: that of the training stays as it is
+    dl = DataLoader(_Endless(decode, items), batch_size=1, collate_fn=_first, num_workers=workers,
+        persistent_workers=workers>0, generator=own)
     it = iter(dl)
     for _ in islice(it, 2*workers+1): pass # What they are given at the start
-    n,t = 0,time.perf_counter()
-    while (took := time.perf_counter()-t)<seconds: next(it); n += 1
+    n,start = 0,time.perf_counter()
+    while (took := time.perf_counter()-start)<seconds:
+        next(it)
+        n += 1
     return n/took
 
 # %% ../../nbs/02_data/05a_feed.ipynb #35a9db93
@@ -123,11 +129,17 @@ def pick_workers(
     seconds:float=1., # Measured for each number
 )->tuple[int,pd.DataFrame]: # The number, and all rates: columns `workers`, `per_second`
     "The smallest number of workers that feeds the training, or that is about as fast as any"
-    most = most if most is not None else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    rates,best = {},None
-    for n in sorted({0, *(min(1<<k, most) for k in range(most.bit_length()+1))}): # 0, 1, 2, 4, ... and the most
-        before,rates[n] = list(rates.values())[-1:],decode_rate(decode, items, n, seconds)
-        if need and rates[n]>=need*(1 if n else 20): best = n; break
-        if n>2 and rates[n]<1.1*before[0]: break
-    if best is None: best = min(k for k,v in rates.items() if v>=.95*max(rates.values()))
-    return best,pd.DataFrame(dict(workers=list(rates), per_second=list(rates.values())))
+    if most is None: most = num_cpus()
+    powers = [min(1<<k, most) for k in range(most.bit_length()+1)] # 1, 2, 4, ... and the most
+    rates,best,last = {},None,0.
+    for n in sorted({0, *powers}):
+        rate = rates[n] = decode_rate(decode, items, n, seconds)
+        if need and rate>=need*(1 if n else 20):
+            best = n
+            break
+        if n>2 and rate<1.1*last: break
+        last = rate
+    if best is None:
+        fastest = max(rates.values())
+        best = min(n for n,rate in rates.items() if rate>=.95*fastest)
+    return best,pd.DataFrame(dict(workers=rates.keys(), per_second=rates.values()))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 import csv as _csv
 import io, os
+from itertools import takewhile
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -23,8 +24,10 @@ def cell_text(
     strip:bool=True, # Without the spaces around it
 )->str: # "" where there is nothing
     "A cell as text"
-    if v is None or v is pd.NA or v is pd.NaT or isinstance(v, float) and v!=v: return ""
-    if isinstance(v, (float, np.floating)) and float(v).is_integer(): v = int(v)
+    if v is None or v is pd.NA or v is pd.NaT: return ""
+    if isinstance(v, float) and v!=v: return ""
+    is_number = isinstance(v, (float, np.floating))
+    if is_number and float(v).is_integer(): v = int(v)
     return str(v).strip() if strip else str(v)
 
 def cell_number(
@@ -49,24 +52,33 @@ def _separator(line):
     "What stands between the names of the first line"
     return next((o for o in ",;\t" if o in line), ",")
 
-def _is_note(line): return not line.strip() or line.startswith("#") or line.lower().startswith("sep=") # Excel's sep=;
+def _is_note(line):
+    "Whether a line in front of the names is empty, a comment, or Excel's `sep=;`"
+    return not line.strip() or line.startswith("#") or line.lower().startswith("sep=")
 
 def _rows(csv, name, encoding):
     "The lines of a file as lists of cells, with their numbers; lines in front of the names that begin with # are notes"
     lines = list(io.StringIO(_text_of(csv, name, encoding), newline=""))
-    first = next((i for i,o in enumerate(lines) if not _is_note(o)), len(lines))
-    if first==len(lines): raise SoccerKDError.of(csv, "is no table (it is empty)", f"give a table{name}")
+    first = len(list(takewhile(_is_note, lines)))
+    if first==len(lines):
+        raise SoccerKDError.of(csv, "is no table (it is empty)", f"give a table{name}")
     reader = _csv.reader(lines[first:], delimiter=_separator(lines[first]), strict=True)
-    try: return [(first+reader.line_num, o) for o in reader if any(v.strip() for v in o)]
+    rows = []
+    try:
+        for cells in reader:
+            filled = any(v.strip() for v in cells)
+            if filled: rows.append((first+reader.line_num, cells))
     except _csv.Error as e:
-        raise SoccerKDError.of(csv, f"is no table (line {first+reader.line_num}: {e})", "correct that line") from None
+        fault = f"is no table (line {first+reader.line_num}: {e})"
+        raise SoccerKDError.of(csv, fault, "correct that line") from None
+    return rows
 
 # %% ../../nbs/02_data/03b_tables.ipynb #9c7978a9
 def _names(csv, header):
     "Names of the columns; those without one are numbered"
     res = [o.strip() for o in header]
     while res and not res[-1]: res.pop()
-    res = [o or f"column {i+1}" for i,o in enumerate(res)]
+    res = [o or f"column {i}" for i,o in enumerate(res, 1)]
     if two := [o for o in res if res.count(o)>1]:
         raise SoccerKDError.of(csv, f"has two columns {two[0]}", "rename one of them")
     return res
@@ -77,7 +89,7 @@ def _fitted(csv, line, row, n):
         raise SoccerKDError.of(
             csv, f"has {len(row)} cells in line {line}, but {n} columns",
             "put cells that hold a comma into quotes")
-    return [*row[:n], *[""]*(n-len(row))]
+    return row[:n]+[""]*(n-len(row))
 
 # %% ../../nbs/02_data/03b_tables.ipynb #a999367c
 def read_table(
@@ -89,14 +101,20 @@ def read_table(
 )->pd.DataFrame: # All other columns are text
     "A table from a CSV file, or one sentence why there is none"
     name = f" with the columns {','.join(columns)}" if columns else ""
-    (_,header),*rows = _rows(csv, name, kwargs.pop("encoding", "utf-8-sig"))
+    encoding = kwargs.pop("encoding", "utf-8-sig")
+    (_,header),*rows = _rows(csv, name, encoding)
     names = _names(csv, header)
     need_columns(csv, names, columns)
     cells = [_fitted(csv, i, o, len(names)) for i,o in rows]
     if strip: cells = [[v.strip() for v in o] for o in cells]
     df = pd.DataFrame(cells, columns=names, dtype="str")
-    if kwargs: df = pd.read_csv(io.StringIO(df.to_csv(index=False, sep=kwargs.get("sep", ","))), **kwargs)
+    if kwargs: df = _read_again(df, **kwargs)
     return with_numbers(df, numbers, csv)
+
+def _read_again(df, **kwargs):
+    "A table of text as `pandas.read_csv` takes it with these arguments"
+    text = df.to_csv(index=False, sep=kwargs.get("sep", ","))
+    return pd.read_csv(io.StringIO(text), **kwargs)
 
 def need_columns(
     what, # The table, for the error
@@ -106,8 +124,11 @@ def need_columns(
     "Say which columns a table lacks"
     there = [str(o) for o in there]
     if not (missing := [o for o in need if o not in there]): return
-    fault = f"lacks the column{'s'*(len(missing)>1)} {', '.join(missing)}"
-    raise SoccerKDError.of(what, fault, f"name its columns {','.join(need)} (it has {', '.join(there)[:80]})")
+    names = ", ".join(missing)
+    fault = f"lacks the columns {names}" if len(missing)>1 else f"lacks the column {names}"
+    known = ", ".join(there)[:80]
+    remedy = f"name its columns {','.join(need)} (it has {known})"
+    raise SoccerKDError.of(what, fault, remedy)
 
 # %% ../../nbs/02_data/03b_tables.ipynb #07040c10
 def with_numbers(
@@ -122,9 +143,8 @@ def with_numbers(
         for i,v in enumerate(df[k]):
             try: found.append(cell_number(v))
             except ValueError:
-                raise SoccerKDError.of(
-                    what, f"{row_name(df, i)} has the {k} {cell_text(v)!r}, which is no number",
-                    "correct that cell") from None
+                fault = f"{row_name(df, i)} has the {k} {cell_text(v)!r}, which is no number"
+                raise SoccerKDError.of(what, fault, "correct that cell") from None
         df[k] = np.array(found, dtype=float)
     return df
 
@@ -133,8 +153,9 @@ def row_name(
     i:int, # Row, from 0
 )->str:
     "How an error names a row: `row 3 (m.mp4)`, the first below the names being 1"
-    file = cell_text(df["file"].iloc[i]) if "file" in df.columns else ""
-    return f"row {i+1}"+(f" ({file})" if file else "")
+    if "file" not in df.columns: return f"row {i+1}"
+    file = cell_text(df["file"].iloc[i])
+    return f"row {i+1} ({file})" if file else f"row {i+1}"
 
 # %% ../../nbs/02_data/03b_tables.ipynb #92a89ca2
 def clip_table(
@@ -150,12 +171,16 @@ def clip_table(
     need_columns(what, df.columns, columns)
     if two := [*df.columns[df.columns.duplicated()]]:
         raise SoccerKDError.of(what, f"has two columns {two[0]}", "rename one of them")
-    df = df[[any(cell_text(v) for v in o) for o in df.itertuples(index=False, name=None)]].reset_index(drop=True)
+    filled = [any(cell_text(v) for v in row) for row in df.itertuples(index=False, name=None)]
+    df = df.loc[filled].reset_index(drop=True)
     for k in ("file", "label", "group"):
-        if k in df.columns: df[k] = pd.Series([cell_text(v) for v in df[k]], dtype="str")
+        if k not in df.columns: continue
+        texts = [cell_text(v) for v in df[k]]
+        df[k] = pd.Series(texts, dtype="str")
     for k in ("file", "label"):
         for i,v in enumerate(df[k]):
-            if cell_text(v)=="": raise SoccerKDError.of(what, f"{row_name(df, i)} has no {k}", _fill_in(k, is_file))
+            if cell_text(v)!="": continue
+            raise SoccerKDError.of(what, f"{row_name(df, i)} has no {k}", _fill_in(k, is_file))
     return with_numbers(df, ("start", "end"), what)
 
 def _fill_in(column, is_file):
@@ -165,7 +190,10 @@ def _fill_in(column, is_file):
     return f"{told}; pandas reads NA, None and null as nothing: soccerkd's read_table keeps them"
 
 # %% ../../nbs/02_data/03b_tables.ipynb #2c2f7275
-part_names = dict(train=("train", "training"), valid=("valid", "validation", "val", "dev"), test=("test", "testing"))
+part_names = dict(
+    train=("train", "training"),
+    valid=("valid", "validation", "val", "dev"),
+    test=("test", "testing"))
 
 def part_of(
     name, # Of a folder, or in a table
@@ -185,17 +213,19 @@ def table_parts(
     what="the table", # Its name, for errors
 )->list[str]|None: # `train`, `valid` or `test` for each row; None if the table does not say
     "Which part each row is in, or which row does not tell"
-    if not {"split", "is_valid"} & set(df.columns): return None
-    names = [part_of(o) for o in df["split"]] if "split" in df.columns else [None]*len(df)
-    flags = [_is_valid(o) for o in df["is_valid"]] if "is_valid" in df.columns else [None]*len(df)
-    for i,(part,flag) in enumerate(zip(names, flags)):
-        if part is None and "split" in df.columns: _odd_part(df, i, "split", what, "use train, valid or test")
-        if flag is None and "is_valid" in df.columns: _odd_part(df, i, "is_valid", what, "use True or False")
+    has_split,has_flag = "split" in df.columns,"is_valid" in df.columns
+    if not (has_split or has_flag): return None
+    parts = [part_of(o) for o in df["split"]] if has_split else [None]*len(df)
+    flags = [_is_valid(o) for o in df["is_valid"]] if has_flag else [None]*len(df)
+    for i,(part,flag) in enumerate(zip(parts, flags)):
+        if has_split and part is None: _odd_part(df, i, "split", what, "use train, valid or test")
+        if has_flag and flag is None: _odd_part(df, i, "is_valid", what, "use True or False")
         if part and flag is not None and flag!=(part=="valid"):
             _odd_part(df, i, "is_valid", what, f"its split says {part}: leave one column out")
-    return [part or ("valid" if flag else "train") for part,flag in zip(names, flags)]
+    return [part or ("valid" if flag else "train") for part,flag in zip(parts, flags)]
 
 def _odd_part(df, i, k, what, remedy):
     "The error of a row whose part is not known"
     v = cell_text(df[k].iloc[i])
-    raise SoccerKDError.of(what, f"{row_name(df, i)} has {f'the {k} {v!r}' if v else f'no {k}'}", remedy)
+    found = f"the {k} {v!r}" if v else f"no {k}"
+    raise SoccerKDError.of(what, f"{row_name(df, i)} has {found}", remedy)

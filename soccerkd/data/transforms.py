@@ -11,22 +11,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from fastai.torch_core import TensorBase
-from fastai.vision.augment import RandTransform
-from fasttransform import Transform, DisplayedTransform
+from fasttransform import Transform
 from ..core import SoccerKDError
 
 # %% auto #0
-__all__ = ['crop_places', 'TensorClip', 'plain', 'like', 'square', 'short_side', 'strip', 'show_strip', 'Sources', 'draw',
-           'take_frames', 'marked', 'TimeJitter', 'ClipToFloat', 'crop_boxes', 'affine_clip', 'RandomResizedCropClip',
-           'MultiScaleCropClip', 'ColourClip']
+__all__ = ['crop_places', 'TensorClip', 'plain', 'copy_notes', 'like', 'square', 'short_side', 'strip', 'show_strip', 'Sources',
+           'draw', 'take_frames', 'note_training', 'TimeJitter', 'ClipToFloat', 'crop_boxes', 'affine_clip',
+           'RandomResizedCropClip', 'MultiScaleCropClip', 'ColourClip']
 
 # %% ../../nbs/02_data/05_transforms.ipynb #d3515c52
 class TensorClip(TensorBase):
-    "Frames of a clip `[3,T,H,W]`, or a batch of clips `[B,3,T,H,W]`; uint8, or float in [0,1]. `times` holds their seconds, `[T]` or `[B,T]`"
-    times = None
-    index,view_index,seeds = None,None,None # Of a batch, `[B]`: which clips of the data set, and which view of each, see `ClipDL`
-    source,training = None,False # Of a batch: the `Sources` of its random numbers, and whether it is for training
-    share,thinned = None,False # Of a batch: (first, all) if it is a part of a larger one, and whether `TimeJitter` took its frames
+    "Frames of a clip `[3,T,H,W]`, or a batch of clips `[B,3,T,H,W]`; uint8, or float in [0,1]; with notes"
+    times = None # Seconds of the frames, `[T]` or `[B,T]`
+    index = None # Which clips of the data set these are, `[B]`; of an item, a number
+    view_index = None # Which view of each clip, likewise; see `ClipDL`
+    seeds = None # Of the random numbers of these views, `[B]`
+    source = None # The `Sources` of all random numbers, where they have no seeds
+    training = False # Whether the batch is for training
+    share = None # (first, all) if it is a part of a larger batch
+    thinned = False # Whether `TimeJitter` took its frames
 
 # %% ../../nbs/02_data/05_transforms.ipynb #3d6946d9
 def plain(
@@ -36,14 +39,21 @@ def plain(
     return x.as_subclass(Tensor) if type(x) is not Tensor else x
 
 # %% ../../nbs/02_data/05_transforms.ipynb #cb2c3767
+def copy_notes(
+    to:Tensor, # Has the class of `x`
+    x:Tensor, # Whose notes are copied
+)->Tensor: # `to`
+    "All notes of `x` for `to` as well; a copy of them, since fastai lets tensors share theirs"
+    to.__dict__ = dict(vars(x))
+    return to
+
 def like(
     x:TensorClip, # Where the type and the times come from
     data:Tensor, # New pixels
     times=None, # New times, if they changed
 )->TensorClip:
     "`data` as a `TensorClip` with the times and all other notes of `x`"
-    res = data.as_subclass(TensorClip)
-    res.__dict__ = dict(vars(x)) # A copy: fastai lets tensors share theirs
+    res = copy_notes(data.as_subclass(TensorClip), x)
     if times is not None: res.times = times
     return res
 
@@ -54,16 +64,24 @@ def square(
     how:str="crop", # `crop` takes the middle, `pad` adds black so that the whole frame stays, `whole` leaves the shape as it is
 )->torch.Tensor: # uint8 `[T,size,size,3]`, or `frames` themselves for `whole`
     "Frames of any shape as squares"
-    if how not in ("crop", "pad", "whole"): raise SoccerKDError.of(f"fit={how!r}", "is not known", "use 'crop', 'pad' or 'whole'")
+    if how not in ("crop", "pad", "whole"):
+        raise SoccerKDError.of(f"fit={how!r}", "is not known", "use 'crop', 'pad' or 'whole'")
     t,h,w,_ = frames.shape
     if h==w==size or how=="whole": return frames
     if how=="crop":
-        y,x = max(h-size, 0)//2,max(w-size, 0)//2
+        y = max(h-size, 0)//2
+        x = max(w-size, 0)//2
         return frames[:,y:y+size,x:x+size]
     side = max(h, w)
+    y,x = (side-h)//2,(side-w)//2
     res = frames.new_zeros(t, side, side, 3)
-    res[:,(side-h)//2:(side-h)//2+h,(side-w)//2:(side-w)//2+w] = frames
-    return torch.nn.functional.interpolate(res.permute(0,3,1,2), size=(size,size), mode="bilinear", antialias=True).permute(0,2,3,1)
+    res[:,y:y+h,x:x+w] = frames
+    return _resized(res, (size,size))
+
+def _resized(frames, size):
+    "Frames `[T,H,W,3]` of another size, bilinearly and without aliasing"
+    planes = frames.permute(0,3,1,2)
+    return F.interpolate(planes, size=size, mode="bilinear", antialias=True).permute(0,2,3,1)
 
 # %% ../../nbs/02_data/05_transforms.ipynb #fb73664e
 def short_side(
@@ -74,7 +92,7 @@ def short_side(
     h,w = frames.shape[1:3]
     if min(h, w)==size: return frames
     to = [round(o*size/min(h, w)) for o in (h, w)]
-    return torch.nn.functional.interpolate(frames.permute(0,3,1,2), size=to, mode="bilinear", antialias=True).permute(0,2,3,1)
+    return _resized(frames, to)
 
 # %% ../../nbs/02_data/05_transforms.ipynb #3c11e48f
 def strip(
@@ -85,7 +103,9 @@ def strip(
     x = plain(torch.as_tensor(x)).cpu()
     if x.is_floating_point(): x = (x.clamp(0,1)*255).round()
     fr = F.pad(x.float(), (0,gap), value=255).permute(2,1,3,0)
-    return fr.reshape(fr.shape[0], -1, 3)[:,:-gap or None].to(torch.uint8).numpy()
+    row = fr.reshape(fr.shape[0], -1, 3)
+    if gap: row = row[:,:-gap]
+    return row.to(torch.uint8).numpy()
 
 # %% ../../nbs/02_data/05_transforms.ipynb #3e709e7b
 def show_strip(
@@ -97,15 +117,24 @@ def show_strip(
 ):
     "Draw a clip as a strip of frames with their times"
     t,h,w = x.shape[1:]
-    ax = ctx or plt.subplots(figsize=(1.1*t, 1.1*h/w+.35))[1]
+    size = (1.1*t, 1.1*h/w+.35)
+    ax = ctx or plt.subplots(figsize=size)[1]
     ax.imshow(strip(x), interpolation="nearest")
-    ax.set_yticks([]); ax.set_title(title, fontsize=9, loc="left", pad=3, **({"color":color} if color else {}))
+    ax.set_yticks([])
+    colour = {"color":color} if color else {}
+    ax.set_title(title, fontsize=9, loc="left", pad=3, **colour)
     secs = [] if times is None else [f"{float(o):.2f} s" for o in times]
-    ax.set_xticks([(w+2)*i+w/2 for i in range(len(secs))], secs, fontsize=7)
-    ax.tick_params(length=0, pad=1); ax.spines[:].set_visible(False)
+    middles = [(w+2)*i+w/2 for i in range(len(secs))]
+    ax.set_xticks(middles, secs, fontsize=7)
+    ax.tick_params(length=0, pad=1)
+    ax.spines[:].set_visible(False)
     return ax
 
 # %% ../../nbs/02_data/05_transforms.ipynb #e4d76bca
+def _seed_for(seed, who):
+    "A seed of its own for `who`"
+    return seed+zlib.crc32(who.encode()) & 2**63-1
+
 class Sources:
     "Random generators by name, all from one seed: who draws first doesn't change what the others get"
     def __init__(self,
@@ -113,7 +142,9 @@ class Sources:
     ): self.seed,self.made = seed,{}
     def __getitem__(self, who):
         "The generator of `who`"
-        if who not in self.made: self.made[who] = torch.Generator().manual_seed(self.seed+zlib.crc32(who.encode()) & 2**63-1)
+        if who not in self.made:
+            seed = _seed_for(self.seed, who)
+            self.made[who] = torch.Generator().manual_seed(seed)
         return self.made[who]
 
 # %% ../../nbs/02_data/05_transforms.ipynb #55d9254f
@@ -125,9 +156,13 @@ def draw(
     "Random numbers for each clip: new ones, or those of the view whose seed it carries"
     if x.seeds is None:
         at,total = x.share or (0, len(x))
-        return torch.rand(n, total, generator=None if x.source is None else x.source[who])[:,at:at+len(x)]
-    g,salt = torch.Generator(),zlib.crc32(who.encode())
-    return torch.stack([torch.rand(n, generator=g.manual_seed(int(s)+salt & 2**63-1)) for s in x.seeds], 1)
+        generator = None if x.source is None else x.source[who]
+        return torch.rand(n, total, generator=generator)[:,at:at+len(x)]
+    g = torch.Generator()
+    def one(seed):
+        g.manual_seed(_seed_for(int(seed), who))
+        return torch.rand(n, generator=g)
+    return torch.stack([one(o) for o in x.seeds], 1)
 
 # %% ../../nbs/02_data/05_transforms.ipynb #6b5f45e7
 def take_frames(
@@ -136,11 +171,14 @@ def take_frames(
 )->Tensor: # `[B,C,T,H,W]`, contiguous
     "Some frames of each clip, copied plane by plane"
     b,c,n,h,w = x.shape
-    first = torch.arange(b*c, device=x.device).view(b,c,1)*n # Whole planes are copied in order, so that what follows reads memory from front to back
-    return x.reshape(-1,h,w).index_select(0, (first+idx[:,None]).view(-1)).view(b,c,-1,h,w)
+    # Whole planes are copied in order, so that what follows reads memory from front to back
+    first = torch.arange(b*c, device=x.device).view(b,c,1)*n
+    planes = (first+idx[:,None]).view(-1)
+    taken = x.reshape(-1,h,w).index_select(0, planes)
+    return taken.view(b,c,-1,h,w)
 
 # %% ../../nbs/02_data/05_transforms.ipynb #6620fa8e
-def marked(
+def note_training(
     b, # A batch of clips, or a tuple that begins with one
     split_idx, # 0 in training
 ):
@@ -158,34 +196,51 @@ class TimeJitter(Transform):
         per_segment:bool=False, # Draw in every segment instead of once per clip
     ):
         super().__init__()
-        if slots<1 or slots%2==0: raise SoccerKDError.of(f"slots={slots}", "has no middle", "give an odd number such as 1 or 3")
+        if slots<1 or slots%2==0:
+            raise SoccerKDError.of(f"slots={slots}", "has no middle", "give an odd number such as 1 or 3")
         self.slots,self.per_segment = slots,per_segment
-    def __call__(self, b, split_idx=None, **kwargs): return super().__call__(marked(b, split_idx), split_idx=split_idx, **kwargs)
+    def __call__(self, b, split_idx=None, **kwargs):
+        b = note_training(b, split_idx)
+        return super().__call__(b, split_idx=split_idx, **kwargs)
     def encodes(self, x:TensorClip):
-        s,p = self.slots,plain(x)
-        if s==1 or x.thinned: return x
-        if not x.training: res = like(x, p[:,:,s//2::s], None if x.times is None else x.times[:,s//2::s])
-        else:
-            idx = self.choose(x, p.shape[2]).to(p.device)
-            res = like(x, take_frames(p, idx), None if x.times is None else x.times.to(p.device).gather(1, idx))
+        if self.slots==1 or x.thinned: return x
+        res = self._drawn(x) if x.training else self._middle(x)
         res.thinned = True
         return res
+    def _middle(self, x):
+        "The middle frame of each segment"
+        s = self.slots
+        times = None if x.times is None else x.times[:,s//2::s]
+        return like(x, plain(x)[:,:,s//2::s], times)
+    def _drawn(self, x):
+        p = plain(x)
+        idx = self.choose(x, p.shape[2]).to(p.device)
+        times = None if x.times is None else x.times.to(p.device).gather(1, idx)
+        return like(x, take_frames(p, idx), times)
     def choose(self,
         x:TensorClip, # Clips, or anything of their number with their notes
         n:int, # Frames of each
     )->Tensor: # `[B,T]`
         "Which frames to take"
         s,t = self.slots,n//self.slots
-        if not x.training: return (torch.arange(t)*s+s//2).repeat(len(x), 1)
-        return torch.arange(t)*s + draw(x, t if self.per_segment else 1, "time").T.mul(s).long()
+        first = torch.arange(t)*s
+        if not x.training: return (first+s//2).repeat(len(x), 1)
+        drawn = draw(x, t if self.per_segment else 1, "time").T
+        return first+drawn.mul(s).long()
 
 # %% ../../nbs/02_data/05_transforms.ipynb #f65f8d96
 class ClipToFloat(Transform):
     "uint8 to float in [0,1]; the model does the normalising"
     order = 10
-    def encodes(self, x:TensorClip): return like(x, plain(x).float().div_(255)) if x.dtype==torch.uint8 else x
+    def encodes(self, x:TensorClip):
+        if x.dtype!=torch.uint8: return x
+        return like(x, plain(x).float().div_(255))
 
 # %% ../../nbs/02_data/05_transforms.ipynb #231f4da5
+def _placed(width, height, across, down):
+    "Boxes `[n,4]` of these half widths and heights; `across` and `down` say where, from -1 to 1 of the room there is"
+    return torch.stack([across*(1-width), down*(1-height), width, height], 1)
+
 def crop_boxes(
     n:int, # How many
     scale:tuple[float,float], # Share of the area that is kept, least and most; all is the largest box of the result's shape
@@ -195,11 +250,15 @@ def crop_boxes(
 )->Tensor: # `[n,4]`: centre x, centre y, half width, half height, in parts of the frame from -1 to 1
     "Random boxes inside the frame"
     u = torch.rand(4, n) if u is None else u
-    area = scale[0]+(scale[1]-scale[0])*u[0]
-    r = torch.exp(math.log(ratio[0])+math.log(ratio[1]/ratio[0])*u[1])
-    hw,hh = (area*r).sqrt().clamp(max=1)/max(aspect, 1.),(area/r).sqrt().clamp(max=1)*min(aspect, 1.)
-    free = u[2:]*2-1
-    return torch.stack([free[0]*(1-hw), free[1]*(1-hh), hw, hh], 1)
+    least,most = scale
+    area = least+(most-least)*u[0]
+    narrow,wide = ratio
+    drawn = math.log(wide/narrow)*u[1]
+    shape = torch.exp(math.log(narrow)+drawn)
+    width = (area*shape).sqrt().clamp(max=1)/max(aspect, 1.)
+    height = (area/shape).sqrt().clamp(max=1)*min(aspect, 1.)
+    across,down = u[2:]*2-1
+    return _placed(width, height, across, down)
 
 # %% ../../nbs/02_data/05_transforms.ipynb #8b1052c5
 def affine_clip(
@@ -211,9 +270,11 @@ def affine_clip(
     b,c,t,h,w = x.shape
     cx,cy,hw,hh = boxes.to(x.device, x.dtype).unbind(1)
     o = torch.zeros_like(cx)
-    theta = torch.stack([torch.stack([hw,o,cx],1), torch.stack([o,hh,cy],1)], 1)
+    across,down = torch.stack([hw,o,cx], 1),torch.stack([o,hh,cy], 1)
+    theta = torch.stack([across, down], 1)
     grid = F.affine_grid(theta, (b,c*t,*size), align_corners=False)
-    return F.grid_sample(x.reshape(b,c*t,h,w), grid, mode="bilinear", padding_mode="reflection", align_corners=False).view(b,c,t,*size)
+    how = dict(mode="bilinear", padding_mode="reflection", align_corners=False)
+    return F.grid_sample(x.reshape(b,c*t,h,w), grid, **how).view(b,c,t,*size)
 
 # %% ../../nbs/02_data/05_transforms.ipynb #10e60339
 class RandomResizedCropClip(Transform):
@@ -228,21 +289,34 @@ class RandomResizedCropClip(Transform):
     ):
         super().__init__()
         self.size = (size,size) if isinstance(size, int) else tuple(size)
-        self.scale,self.ratio,self.flip,self.shift = scale,ratio,flip,shift
-    def __call__(self, b, split_idx=None, **kwargs): return super().__call__(marked(b, split_idx), split_idx=split_idx, **kwargs)
-    def encodes(self, x:TensorClip): return like(x, self._random(plain(x), draw(x, 5, "crop")) if x.training else self._middle(plain(x)))
+        self.scale,self.ratio = scale,ratio
+        self.flip,self.shift = flip,shift
+    def __call__(self, b, split_idx=None, **kwargs):
+        b = note_training(b, split_idx)
+        return super().__call__(b, split_idx=split_idx, **kwargs)
+    def encodes(self, x:TensorClip):
+        frames = plain(x)
+        if not x.training: return like(x, self._middle(frames))
+        return like(x, self._random(frames, draw(x, 5, "crop")))
     def boxes(self, x, u):
         "Boxes from `[4,B]` numbers"
-        (h,w),(sh,sw) = x.shape[-2:],self.size
-        return crop_boxes(len(x), self.scale, self.ratio, w*sh/(h*sw), u)*torch.tensor([self.shift, self.shift, 1, 1])
+        h,w = x.shape[-2:]
+        sh,sw = self.size
+        aspect = w*sh/(h*sw)
+        boxes = crop_boxes(len(x), self.scale, self.ratio, aspect, u)
+        return boxes*torch.tensor([self.shift, self.shift, 1, 1])
     def _random(self, x, u):
         boxes = self.boxes(x, u[:4])
         boxes[:,2] *= 1-2*(u[4]<self.flip).float()
         return affine_clip(x, boxes, self.size)
     def _middle(self, x):
-        (h,w),(sh,sw) = x.shape[-2:],self.size
-        if h>=sh and w>=sw: return x[...,(h-sh)//2:(h-sh)//2+sh,(w-sw)//2:(w-sw)//2+sw]
-        return affine_clip(x, torch.tensor([[0.,0,1,1]]).repeat(len(x),1), self.size)
+        h,w = x.shape[-2:]
+        sh,sw = self.size
+        if h<sh or w<sw:
+            whole = torch.tensor([[0.,0,1,1]]).repeat(len(x), 1)
+            return affine_clip(x, whole, self.size)
+        top,left = (h-sh)//2,(w-sw)//2
+        return x[...,top:top+sh,left:left+sw]
 
 # %% ../../nbs/02_data/05_transforms.ipynb #39386346
 class MultiScaleCropClip(RandomResizedCropClip):
@@ -255,22 +329,37 @@ class MultiScaleCropClip(RandomResizedCropClip):
         flip:float=.5, # Probability of mirroring left and right
     ):
         super().__init__(size, flip=flip)
-        if version not in ("v1", "v2"): raise SoccerKDError.of(f"version={version!r}", "is not known", "use 'v1' or 'v2'")
+        if version not in ("v1", "v2"):
+            raise SoccerKDError.of(f"version={version!r}", "is not known", "use 'v1' or 'v2'")
         self.version,self.scales,self.short = version,scales,short
-    def boxes(self, x, u): return (self._fixed if self.version=="v1" else self._anywhere)(x, u)
+    def boxes(self, x, u):
+        "Boxes from `[4,B]` numbers"
+        return self._fixed(x, u) if self.version=="v1" else self._anywhere(x, u)
+    def _side(self, pixels):
+        "Side of a crop; one that is nearly that of the result is just that"
+        return self.size[0] if abs(pixels-self.size[0])<3 else pixels
     def _fixed(self, x, u):
+        "Width and height of two sides that are next to each other, at one of 13 places"
         h,w = x.shape[-2:]
-        sides = torch.tensor([self.size[0] if abs(int(min(h, w)*s)-self.size[0])<3 else int(min(h, w)*s) for s in self.scales], dtype=torch.float)
-        pairs = torch.tensor([(i, j) for i in range(len(sides)) for j in range(len(sides)) if abs(i-j)<2])
-        cw,ch = sides[pairs[(u[0]*len(pairs)).long()]].unbind(1)
-        fx,fy = torch.tensor(crop_places)[(u[1]*len(crop_places)).long()].unbind(1)
-        return torch.stack([(1-cw/w)*fx, (1-ch/h)*fy, cw/w, ch/h], 1)
+        sides = [self._side(int(min(h, w)*s)) for s in self.scales]
+        sides = torch.tensor(sides, dtype=torch.float)
+        n = range(len(sides))
+        pairs = [(i, j) for i in n for j in n if abs(i-j)<2]
+        pair = torch.tensor(pairs)[(u[0]*len(pairs)).long()]
+        width,height = sides[pair].unbind(1)
+        places = torch.tensor(crop_places)
+        across,down = places[(u[1]*len(places)).long()].unbind(1)
+        return _placed(width/w, height/h, across, down)
     def _anywhere(self, x, u):
+        "Squares of any side, anywhere"
         h,w = x.shape[-2:]
-        side = 224*min(h, w)/(self.short[0]+(u[0]*(self.short[1]+1-self.short[0])).long())
-        fx,fy = u[1]*2-1,u[2]*2-1
-        return torch.stack([(1-side/w)*fx, (1-side/h)*fy, side/w, side/h], 1)
-crop_places = [(x, y) for x in (-1.,0.,1.) for y in (-1.,0.,1.)]+[(x, y) for x in (-.5,.5) for y in (-.5,.5)]
+        least,most = self.short
+        short = least+(u[0]*(most+1-least)).long()
+        side = 224*min(h, w)/short
+        across,down = u[1:3]*2-1
+        return _placed(side/w, side/h, across, down)
+crop_places = [(x, y) for x in (-1.,0.,1.) for y in (-1.,0.,1.)] # Corners, sides, the middle
+crop_places += [(x, y) for x in (-.5,.5) for y in (-.5,.5)] # Half way to the corners
 
 # %% ../../nbs/02_data/05_transforms.ipynb #ccb437a6
 class ColourClip(Transform):
@@ -285,9 +374,13 @@ class ColourClip(Transform):
         self.brightness,self.contrast,self.saturation = brightness,contrast,saturation
     def encodes(self, x:TensorClip):
         p = plain(x)
-        u = (draw(x, 3, "colour")*2-1).view(3, -1, 1, 1, 1, 1).to(p.device, p.dtype)
-        add,con,sat = u[0]*self.brightness,u[1]*self.contrast+1,u[2]*self.saturation+1
+        u = draw(x, 3, "colour")*2-1
+        u = u.view(3, -1, 1, 1, 1, 1).to(p.device, p.dtype)
+        add = u[0]*self.brightness
+        con = u[1]*self.contrast+1
+        sat = u[2]*self.saturation+1
         grey = p.mean(1, keepdim=True)
         mid = grey.mean((2,3,4), keepdim=True)
-        grey.mul_(con*(1-sat)).add_(mid*(1-con)+add) # All that is alike for the three colours: a third of the pixels
+        # All that is alike for the three colours: a third of the pixels
+        grey.mul_(con*(1-sat)).add_(mid*(1-con)+add)
         return like(x, torch.addcmul(grey, p, con*sat).clamp_(0,1))

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from ..core import SoccerKDError, process_number, read_json, write_json
 from ..data.clips import ClipDataLoaders, is_synthetic
+from ..data.labelled import *
 from ..data.splits import *
 from ..data.transforms import plain
 from ..distill.machines import *

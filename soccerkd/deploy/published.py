@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from ..core import SoccerKDError
 from ..data.soccerdb1 import *
+from ..data.labelled import *
 from ..data.splits import *
 from .compare import find_clips
 from ..distill.faithful import *

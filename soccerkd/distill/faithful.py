@@ -18,6 +18,7 @@ from fastai.optimizer import OptimWrapper
 from fastcore.all import delegates
 from ..core import SoccerKDError, read_json, seed_everything, track, write_json
 from ..data.clips import *
+from ..data.labelled import *
 from ..data.splits import *
 from .callback import history
 from .learner import *

@@ -16,6 +16,7 @@ from fastai.torch_core import TensorCategory
 from fastcore.all import patch
 from ..core import SoccerKDError
 from ..data.clips import *
+from ..data.loader import ClipDL
 from .bank import *
 from .callback import *
 from ..models.clipnet import *

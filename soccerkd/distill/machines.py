@@ -23,7 +23,7 @@ from fastai.learner import Learner
 from fastai.torch_core import apply, to_detach
 from fastcore.all import L, chunked, patch
 from ..core import SoccerKDError, pick_device, process_number, seed_for
-from ..data.clips import ClipDL
+from ..data.loader import ClipDL
 from .bank import TeacherBank
 
 # %% auto #0

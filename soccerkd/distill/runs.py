@@ -21,7 +21,8 @@ from fastai.data.transforms import Categorize
 from fastai.learner import Learner
 from fastcore.all import L, patch
 from ..core import SoccerKDError, atomic_path, file_sha256, find_run, machine_info, process_number, read_json, refuse_pointer, write_json, disk_errors
-from ..data.clips import ClipDataLoaders, ClipLabel
+from ..data.clips import ClipDataLoaders
+from ..data.loader import ClipLabel
 from ..data.splits import split_hash
 from ..data.tables import read_table
 from .bank import locked

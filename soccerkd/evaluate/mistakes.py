@@ -13,6 +13,7 @@ import pandas as pd
 from dataclasses import replace
 from fastcore.basics import patch
 from ..core import SoccerKDError, atomic_path, file_sha256
+from ..data.labelled import *
 from ..data.splits import *
 from ..data.tables import *
 from ..video.reader import open_video
