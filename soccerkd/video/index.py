@@ -123,7 +123,7 @@ def _whole(source, container, cut):
 def _second_mp4(f, size):
     "Where a second film begins in an MP4; None if there is none"
     starts,headers,at = [],0,0
-    for kind,end in _boxes(f, size):
+    for kind,end in mp4_boxes(f, size):
         if kind=="ftyp": starts.append(at)
         headers += kind=="moov"
         at = end
@@ -144,7 +144,7 @@ def _second_film(source):
     "Byte at which another film begins; None if there is none"
     with _rewound(source) as (f, size):
         head = f.read(12)
-        if head[4:8] in _mp4_heads: return _second_mp4(f, size)
+        if head[4:8] in mp4_heads: return _second_mp4(f, size)
         if head[:4]==b"\x1aE\xdf\xa3": return _second_matroska(f, size)
 
 def _unread(source, n):
