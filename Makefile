@@ -1,6 +1,6 @@
 # Every target makes .venv itself and installs what it needs; what is there already is left as it is.
 PYTHON ?= python3
-FLAGS ?= slow
+FLAGS ?= long slow
 ARGS ?=
 comma := ,
 BIN := .venv/bin
@@ -23,7 +23,7 @@ demo: $(READY)/package ## Make clips, train a teacher and two students, compare 
 test: $(READY)/test,docs ## Run the tests, notebooks included
 	@$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
-test-all: $(READY)/test,docs ## The tests and the slow cells; FLAGS="slow cuda" on a machine with a GPU
+test-all: $(READY)/test,docs ## The long tests and the slow cells too; FLAGS="long slow cuda" on a machine with a GPU
 	@$(BIN)/python -m pytest --flags "$(FLAGS)" $(ARGS)
 
 docs: $(READY)/docs ## Build the book into _build/html; a warning is an error

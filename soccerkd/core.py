@@ -16,7 +16,7 @@ from fastprogress.fastprogress import ConsoleProgressBar, progress_bar
 __all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'refuse_pointer', 'disk_errors', 'atomic_path',
            'write_json', 'read_json', 'find_run', 'file_sha256', 'out_of_memory', 'memory_errors', 'watched', 'track',
            'quiet_bars', 'process_number', 'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16', 'pick_precision',
-           'versions', 'cpu_name', 'machine_info']
+           'versions', 'cpu_name', 'machine_info', 'facts_table']
 
 # %% ../nbs/00_core.ipynb #745a5fc9
 class SoccerKDError(ValueError):
@@ -39,7 +39,8 @@ def seed_for(
     *names, # What the numbers are for, such as `"split", 0`; anything with a stable `str`
 )->int: # 32 bits, the same on every machine and in every process
     "A seed from names; Python's own `hash` would differ from process to process"
-    return int.from_bytes(hashlib.sha256("/".join(map(str, names)).encode()).digest()[:4], "little")
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:4], "little")
 
 # %% ../nbs/00_core.ipynb #86b0d370
 def rng_for(
@@ -75,13 +76,27 @@ def refuse_pointer(
 
 
 # %% ../nbs/00_core.ipynb #c313ea5d
-_refusals = {getattr(errno, o) for o in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO", "EISDIR", "ENOTDIR", "EEXIST", "ENAMETOOLONG") if hasattr(errno, o)}
+_full = "ENOSPC EDQUOT EFBIG EIO".split() # Not every system has all of these
+_closed = "EROFS EACCES EPERM EISDIR ENOTDIR EEXIST ENAMETOOLONG".split()
+_refusals = {getattr(errno, o) for o in _full+_closed if hasattr(errno, o)}
+_torch_says = "file write failed", "failed writing file", "unexpected pos"
+
+def _concerns(file, folder):
+    "Is a file, as an error names it, one of a folder or on the way to it?"
+    if file is None: return True
+    file,folder = str(file),str(folder)
+    return file.startswith(folder) or folder.startswith(file)
+
 def _refusal(e, folder):
     "What the disk says in an error of any library; empty if the error is about something else"
-    file,said = getattr(e, "filename", None),str(e)
-    if getattr(e, "errno", None) in _refusals: return (getattr(e, "strerror", None) or said) if file is None or str(file).startswith(str(folder)) or str(folder).startswith(str(file)) else ""
-    if no := next((o for o in _refusals if f"os error {o})" in said), None): return os.strerror(no) # safetensors
-    return "it takes no more" if isinstance(e, RuntimeError) and ("file write failed" in said or "failed writing file" in said or "unexpected pos" in said) else "" # PyTorch
+    said = str(e)
+    if getattr(e, "errno", None) in _refusals:
+        why = getattr(e, "strerror", None) or said
+        return why if _concerns(getattr(e, "filename", None), folder) else ""
+    for number in _refusals: # As safetensors says it
+        if f"os error {number})" in said: return os.strerror(number)
+    from_torch = isinstance(e, RuntimeError) and any(o in said for o in _torch_says)
+    return "it takes no more" if from_torch else ""
 
 # %% ../nbs/00_core.ipynb #01b342b5
 @contextmanager
@@ -91,8 +106,10 @@ def disk_errors(
     "A disk that refuses is one `SoccerKDError`"
     try: yield
     except Exception as e:
-        if why := _refusal(e, Path(path).parent): raise SoccerKDError.of(path, f"can't be written ({why})", "make room or give another place; what is finished is kept") from e
-        raise
+        why = _refusal(e, Path(path).parent)
+        if not why: raise
+        remedy = "make room or give another place; what is finished is kept"
+        raise SoccerKDError.of(path, f"can't be written ({why})", remedy) from e
 
 # %% ../nbs/00_core.ipynb #5ee56bc5
 @contextmanager
@@ -101,7 +118,8 @@ def atomic_path(
 ):
     "A temporary path in the same folder; renamed to `path` if the block ends well, deleted if it does not"
     path = Path(path)
-    tmp = path.with_name(f".{path.stem}.{os.getpid()}-{time.monotonic_ns()}{path.suffix}") # The suffix stays: encoders choose by it
+    unique = f"{os.getpid()}-{time.monotonic_ns()}"
+    tmp = path.with_name(f".{path.stem}.{unique}{path.suffix}") # The suffix stays: encoders choose by it
     try:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +138,8 @@ def write_json(
         if hasattr(o, "tolist"): return o.tolist() # Arrays and tensors
         if isinstance(o, (set, tuple)): return list(o)
         return str(o)
-    with atomic_path(path) as tmp: tmp.write_text(json.dumps(obj, indent=1, default=plain, ensure_ascii=False)+"\n", encoding="utf-8")
+    text = json.dumps(obj, indent=1, default=plain, ensure_ascii=False)
+    with atomic_path(path) as tmp: tmp.write_text(text+"\n", encoding="utf-8")
     return Path(path)
 
 # %% ../nbs/00_core.ipynb #ab7bd9a6
@@ -161,7 +180,8 @@ def out_of_memory(
 )->bool:
     "Whether an error says that memory did not suffice, on a GPU or here"
     import torch
-    return isinstance(e, (torch.OutOfMemoryError, MemoryError)) or isinstance(e, RuntimeError) and "can't allocate memory" in str(e)
+    if isinstance(e, (torch.OutOfMemoryError, MemoryError)): return True
+    return isinstance(e, RuntimeError) and "can't allocate memory" in str(e)
 
 
 # %% ../nbs/00_core.ipynb #db811fdd
@@ -193,7 +213,8 @@ def track(
     "Go through `items` with a progress bar, where somebody looks; closed when the loop ends, is left or is interrupted"
     silent = os.environ.get("IN_TEST") or int(os.environ.get("RANK", 0)) or not watched()
     if silent: yield from items; return
-    bar = progress_bar(items, total=total if total is not None else len(items) if hasattr(items, "__len__") else "noinfer")
+    if total is None: total = len(items) if hasattr(items, "__len__") else "noinfer"
+    bar = progress_bar(items, total=total)
     bar.comment = desc
     try: yield from bar
     finally:
@@ -262,7 +283,8 @@ def pick_precision(
     if precision not in ("auto", "fp32", "bf16", "fp16"):
         raise SoccerKDError.of(f"precision={precision!r}", "is not known", "use 'auto', 'fp32', 'bf16' or 'fp16'")
     dev = pick_device(device)
-    if precision=="fp16" and dev.type=="cpu": raise SoccerKDError.of("precision='fp16'", "has no gain on a CPU", "use 'auto', 'bf16' or 'fp32'")
+    if precision=="fp16" and dev.type=="cpu":
+        raise SoccerKDError.of("precision='fp16'", "has no gain on a CPU", "use 'auto', 'bf16' or 'fp32'")
     if precision!="auto": return precision
     if dev.type=="cuda": return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if cpu_has_bf16() else "fp32"
@@ -271,7 +293,7 @@ def pick_precision(
 def versions()->dict[str,str]: # Name to version, for those that are installed
     "Versions of Python and of the packages that decide a result"
     res = dict(python=platform.python_version())
-    for o in ("soccerkd", "torch", "torchvision", "fastai", "decord", "av", "torchcodec", "numpy", "safetensors", "nbdev"):
+    for o in "soccerkd torch torchvision fastai decord av torchcodec numpy safetensors nbdev".split():
         try: res[o] = version(o)
         except PackageNotFoundError: pass
     return res
@@ -280,16 +302,25 @@ def versions()->dict[str,str]: # Name to version, for those that are installed
 def cpu_name()->str:
     "What the processor calls itself"
     info = Path("/proc/cpuinfo")
-    names = [o.split(":", 1)[1].strip() for o in info.read_text().splitlines() if o.startswith("model name")] if info.exists() else []
-    return names[0] if names else platform.processor() or platform.machine()
+    for line in info.read_text().splitlines() if info.exists() else ():
+        if line.startswith("model name"): return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 # %% ../nbs/00_core.ipynb #2b4c27f7
 def machine_info()->dict:
     "Versions, processor, GPU and threads, for the run record"
-    res = dict(versions=versions(), system=platform.platform(), cpu=cpu_name(), cores=os.cpu_count(), threads=None, gpu=None, cpu_bf16=None,
-        date=time.strftime("%Y-%m-%d"))
+    here = dict(versions=versions(), system=platform.platform(), cpu=cpu_name(), cores=os.cpu_count())
+    res = dict(**here, threads=None, gpu=None, cpu_bf16=None, date=time.strftime("%Y-%m-%d"))
     try: import torch
     except ModuleNotFoundError: return res # A predictor's environment
     res.update(threads=torch.get_num_threads(), cpu_bf16=cpu_has_bf16())
     if torch.cuda.is_available(): res["gpu"] = torch.cuda.get_device_name(0)
     return res
+
+# %% ../nbs/00_core.ipynb #ce0b0b17
+def facts_table(
+    facts:dict, # Name to value
+)->str: # Markdown
+    "A table of two columns"
+    rows = [f"| {k} | {v} |" for k,v in facts.items()]
+    return "\n".join(["| | |", "|---|---|", *rows])

@@ -4,6 +4,7 @@ from collections import Counter
 from multiprocessing.util import Finalize
 from pathlib import Path
 import hypothesis, pytest
+import shared_clips
 from filelock import FileLock
 from forks import Programs, end_server, start_server
 from xdist.scheduler import LoadScopeScheduling
@@ -19,8 +20,12 @@ os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(cache/"hypothesis")
 hypothesis.settings.register_profile("book", deadline=None, derandomize=True) # A busy machine or an unlucky draw is no failure
 hypothesis.settings.load_profile("book")
 
+LONG_PAGES = "tutorials", "benchmarks", "04_distill/11_ray" # Run from the top by `make test-all`, like the tests marked `long`
+PAGE_BUDGET,MEAN_BUDGET = 20,6 # Processor seconds that a page may take, and pages in the mean
+spent = Counter() # Page or file of tests -> processor seconds
+
 def pytest_addoption(parser):
-    parser.addoption("--flags", default="", help="flagged cells to run that are skipped otherwise, such as 'slow cuda'")
+    parser.addoption("--flags", default="", help="what to run that is skipped otherwise: 'long' (stories, processes, browsers; minutes), 'slow' (hours), 'cuda'")
     parser.addoption("--start", type=int, help="seed of the random numbers with which each page and each file of tests begins, where it does not choose one itself")
 
 def users_env():
@@ -36,7 +41,7 @@ def pytest_configure(config):
     if getattr(config.option, "numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ and hasattr(os, "fork"): # This is the process that starts the workers
         config.forks = start_server(root, users_env())
         os.environ["SOCCERKD_FORKS"] = config.forks[1]
-    for o in ("slow: takes minutes", "cuda: needs a GPU"): config.addinivalue_line("markers", o)
+    for o in ("long: a story from the top, several processes, kills, a browser", "slow: takes minutes", "cuda: needs a GPU"): config.addinivalue_line("markers", o)
 
 def pytest_unconfigure(config):
     if hasattr(config, "forks"): end_server(*config.forks)
@@ -57,18 +62,49 @@ def pytest_xdist_auto_num_workers(config):
 
 def pytest_collection_modifyitems(config, items):
     "`@pytest.mark.slow` is to a test what `#| slow` is to a cell"
-    off = {"slow", "cuda"}-set(config.getoption("--flags").split())
+    on = set(config.getoption("--flags").split())
+    off = {"long", "slow", "cuda"}-on-({"long"} if "slow" in on else set()) # What takes hours stands on the pages that take minutes
+    for o in items:
+        if is_long_page(page_of(o)): o.add_marker("long")
     items.sort(key=lambda o: o.path.stem=="test_notebooks") # The long ones first, so that no worker is left with them at the end
     for o in items:
         for m in off & {m.name for m in o.iter_markers()}: o.add_marker(pytest.mark.skip(reason=m))
 
+def page_of(item):
+    "Name of the page that a test is a cell of, such as `04_distill/11_ray`; empty for other tests"
+    return item.callspec.params["nb"].name if item.path.stem=="test_notebooks" and hasattr(item, "callspec") else ""
+
+def is_long_page(name): return any(name==o or name.startswith(f"{o}/") for o in LONG_PAGES)
+
+def processor_seconds():
+    "Of this process, and of those it waited for"
+    return sum(os.times()[:4])
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    "Note what a test cost with its fixtures, under the name of its page or file"
+    begin = processor_seconds()
+    res = yield
+    spent[page_of(item) or item.path.name] += processor_seconds()-begin
+    return res
+
+def pytest_sessionfinish(session):
+    "A worker tells the process that started it what its tests cost"
+    if hasattr(session.config, "workeroutput"): session.config.workeroutput["spent"] = dict(spent)
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error): spent.update(getattr(node, "workeroutput", {}).get("spent", {}))
+
 def pytest_terminal_summary(terminalreporter):
-    "Seconds for each of the slowest notebooks, so that a page that grows slow is seen"
-    secs = Counter()
-    for o in (o for reps in terminalreporter.stats.values() for o in reps if getattr(o, "when", "")=="call"):
-        for k,v in o.user_properties: secs[v] += o.duration*(k=="notebook")
-    if secs: terminalreporter.section("slowest notebooks")
-    for nm,s in secs.most_common(8): terminalreporter.write_line(f"{s:7.1f} s  {nm}")
+    "Processor seconds of the most expensive pages and files, and which pages are over their budget"
+    if not spent: return
+    pages = {k:v for k,v in spent.items() if not k.endswith(".py")}
+    over = sum(v>PAGE_BUDGET for v in pages.values())
+    terminalreporter.section("processor seconds")
+    for name,secs in spent.most_common(16):
+        terminalreporter.write_line(f"{secs:7.1f}  {name}{'  over the budget of a page' if name in pages and secs>PAGE_BUDGET else ''}")
+    mean = sum(pages.values())/max(len(pages), 1)
+    terminalreporter.write_line(f"{spent.total():7.1f}  in all; pages {mean:.1f} in the mean (budget {MEAN_BUDGET}), {over} of {len(pages)} over {PAGE_BUDGET}")
 
 def give_back_memory():
     "What a page freed goes back to the system, also if it called `keep_memory`, whose advice counts for the rest of a process"
@@ -95,6 +131,14 @@ def memory(request):
     begin(request.config)
     yield
     give_back_memory()
+
+@pytest.fixture(scope="session", autouse=True)
+def clips_once():
+    "Clips that several pages draw are drawn once; the function that only draws"
+    store = cache/f"drawn-{shared_clips.drawn_by(root/'soccerkd')}"
+    for old in cache.glob("drawn-*"):
+        if old!=store: shutil.rmtree(old, ignore_errors=True)
+    yield shared_clips.share(store)
 
 def code_hash(
     also=(), # Further files that count

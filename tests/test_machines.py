@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from conftest import root
 
+pytestmark = pytest.mark.long
 scripts = Path(sysconfig.get_path("scripts"))
 
 def free_port():

@@ -86,8 +86,7 @@ def items():
         for i in nb.items: yield pytest.param(nb, i, id=nb.labels[i])
 
 @pytest.fixture
-def notebook(nb, i, record_property, request):
-    record_property("notebook", nb.name)
+def notebook(nb, i, request):
     if not nb.done: begin(request.config)
     yield nb
     if i==nb.items[-1]: nb.close()

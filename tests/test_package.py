@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 from conftest import root
 
-sources = "soccerkd nbs docs tests settings.ini setup.py pyproject.toml MANIFEST.in LICENSE README.md CHANGELOG.md CONTRIBUTING.md CITATION.cff Makefile"
+sources = "soccerkd nbs docs tests settings.ini setup.py pyproject.toml MANIFEST.in LICENSE README.md CHANGELOG.md CONTRIBUTING.md CITATION.cff Makefile constraints.txt"
 tools = "nbdev execnb pytest hypothesis build jupyterlab jupyter_client ipykernel sphinx myst_nb furo".split()
 
 def closure(names):

@@ -3,6 +3,7 @@ import subprocess, sys
 import pytest
 from conftest import root
 
+pytestmark = pytest.mark.long
 pytest.importorskip("ray", reason="ray is not installed")
 pytest.importorskip("zarr", reason="zarr is not installed")
 

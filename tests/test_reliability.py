@@ -38,6 +38,7 @@ def sample(tmp_path_factory, measured):
     pytest.importorskip("zarr")
     return measured("--mutations", 50, "--cheap", "--kills", 2, "--jobs", "training,bank", "--pairs", "training", tmp_path_factory.mktemp("sample")/"found.json")
 
+@pytest.mark.long
 @unix
 def test_damaged_files(sample):
     "Fifty damaged files through scan, reader, loaders and a step of training"
@@ -52,12 +53,14 @@ def same_again(rows):
     assert rows and not [r for r in rows if not r["same"]], rows
     assert [r["ended"] for r in rows if not r["note"]]
 
+@pytest.mark.long
 @unix
 def test_two_kills(sample):
     "A training and a bank, killed at random moments, end as those that were left alone"
     assert [r["job"] for r in sample["kills"]]==["training", "bank"]
     same_again(sample["kills"])
 
+@pytest.mark.long
 @unix
 def test_two_in_one_folder(sample):
     "Two processes that train into one run folder both end well, and what is there is right"
@@ -78,6 +81,7 @@ def test_twenty_interrupts_and_pairs(tmp_path, measured):
     same_again(found["interrupts"])
     assert all(r["ended"]==130 for r in found["interrupts"] if not r["note"]) and all(r["same"] for r in found["pairs"]), found["pairs"]
 
+@pytest.mark.long
 @unix
 def test_interrupted_scan(tmp_path, programs):
     "Ctrl-C: exit status 130, one sentence, and the same command goes on from what was seen"
@@ -107,6 +111,7 @@ def in_terminal(args, env):
     os.close(ours)
     return p.communicate()[0],said.decode()
 
+@pytest.mark.long
 @unix
 def test_bar_of_a_user(tmp_path, programs):
     "Who waits at a terminal sees how far it is and how long it will take; a log gets no bar"
@@ -118,6 +123,7 @@ def test_bar_of_a_user(tmp_path, programs):
     assert [int(o[1]) for o in shown]==sorted(int(o[1]) for o in shown) and len(json.loads(out))==40
     assert "%" not in programs.run(*args).stderr
 
+@pytest.mark.long
 @unix
 def test_nobody_renders_for_a_dead_parent(tmp_path, programs):
     "The processes of `make_clips` end when it is killed"

@@ -1,5 +1,5 @@
 "What is committed is what the notebooks say: modules exported, notebooks cleaned, README written"
-import ast, re, shlex, shutil, subprocess, sys, sysconfig
+import ast, json, re, shlex, shutil, subprocess, sys, sysconfig
 from functools import lru_cache
 from pathlib import Path
 import pytest
@@ -48,6 +48,40 @@ def test_notebooks_are_light():
     "A page stays small enough to read as a diff"
     heavy = {o.relative_to(root).as_posix():o.stat().st_size//1000 for o in (root/"nbs").rglob("*.ipynb") if o.stat().st_size>300_000}
     assert not heavy, f"kB: {heavy}"
+
+litter = re.compile("|".join([
+    r"/tmp/|/home/|/root/|/Users/", re.escape(f"{root}/"), r"\btmp[a-z0-9_]{8}\b", # Places of the machine that ran the page
+    r"<progress|█|\r(?!\n)", # Bars
+    r"\w+Warning: ", # Raw warnings
+]))
+written_by_others = {"06_deploy/00_demo.ipynb"} # Its bar goes with the next run of the page
+
+def shown(cell):
+    "Texts of a cell's outputs; pictures are left out"
+    for o in cell.get("outputs", []):
+        yield "".join(o.get("text", []))
+        yield "\n".join(o.get("traceback", []))
+        for kind,v in o.get("data", {}).items():
+            if not kind.startswith("image/"): yield "".join(v) if isinstance(v, list) else str(v)
+
+def littered(text):
+    "Cells of a notebook whose outputs hold what belongs to one run or one machine"
+    return [f"{c['id']}: {m[0]!r}" for c in json.loads(text)["cells"] for m in [litter.search("\n".join(shown(c)))] if m]
+
+def test_outputs_are_clean():
+    "No stored output holds a path of a machine, a progress bar or a raw warning: show a relative name, use `no_bar`"
+    found = {k:v for k,o in texts(root/"nbs", "*.ipynb").items() if k not in written_by_others and (v := littered(o))}
+    assert not found
+
+@pytest.mark.parametrize("output", [
+    dict(name="stderr", text=["/tmp/tmpefdeos_f/film.mp4: is empty"]), dict(name="stdout", text=["\r |████| 100.00% [1/1]"]),
+    dict(name="stderr", text=["a.py:3: UserWarning: slow"]), dict(data={"text/html":["<progress value='1'>"]}),
+    dict(data={"text/plain":["Path('/home/me/clips')"]}), dict(data={"text/plain":["['tmp4zzxdmy6/film@1.00-2.00']"]}),
+    dict(data={"text/plain":f"Path('{root}/clips')"}), dict(traceback=["File /root/a.py"])], ids=lambda o: next(iter(o)))
+def test_unclean_outputs_are_found(output):
+    clean = dict(data={"text/plain":["film.mp4: is empty", "template"], "image/png":"/tmp/█"})
+    cells = [dict(id=k, outputs=[o]) for k,o in dict(a=clean, b=output).items()]
+    assert [o.split(":")[0] for o in littered(json.dumps(dict(cells=cells)))]==["b"]
 
 def commands(md):
     "Shell commands of a text: the lines of its fenced blocks that start with a program, without comments"

@@ -174,7 +174,11 @@ def test_workflows():
     make = (root/"Makefile").read_text(encoding="utf-8")
     runs = {k:[s["run"] for s in v if "run" in s] for k,v in steps.items()}
     for run in (r for v in runs.values() for r in v if r.startswith("make ")): assert re.search(rf"^{run.split()[1]}:", make, re.M), run
-    assert "make docs" in runs["docs"] and ".ci/run" in runs["tests"] and os.access(root/".ci"/"run", os.X_OK)
+    selected = " or ".join(o["select"] for o in flows["tests"]["jobs"]["long"]["strategy"]["matrix"]["include"]).split(" or ")
+    assert selected==["tutorials", "benchmarks", "machines", "ray", "study", "reliability", "widgets", "site"] # All that is marked `long`, see test_what_is_long
+    pinned = (root/"constraints.txt").read_text(encoding="utf-8")
+    assert "torch==2.13" not in pinned and flows["tests"]["env"]["PIP_CONSTRAINT"]=="constraints.txt" and "env" not in flows["weekly"]
+    assert "make docs" in runs["docs"] and ".ci/run" in runs["tests"] and ".ci/run" in runs["weekly"] and os.access(root/".ci"/"run", os.X_OK)
     assert [s["with"]["path"] for s in steps["docs"] if "upload-pages-artifact" in s.get("uses", "")]==["_build/html"]
     assert "_build/html" in re.search(r"^docs:.*(\n\t.*)*", make, re.M)[0]
 
@@ -233,6 +237,7 @@ def tab(book):
 sample = """index names search contributing tutorials/first_distillation core 01_video/reader 02_data/transforms 03_models/tam 04_distill/losses 05_evaluate/figures
     06_deploy/cli benchmarks/labels benchmarks/speed 05_evaluate/widgets source/soccerkd.distill.callback""".split()
 
+@pytest.mark.long
 @pytest.mark.parametrize("which", ["sample", pytest.param("all", marks=pytest.mark.slow)])
 def test_pages(tab, book, which):
     """No error in the console, no failed request, every picture drawn, text that can be read in light and dark (WCAG 2, AA),
@@ -240,6 +245,7 @@ def test_pages(tab, book, which):
     names = [f"{o}.html" for o in sample] if which=="sample" else [o.relative_to(book).as_posix() for o in sorted(book.rglob("*.html"))]
     assert [o for name in names for o in tab.look(name)]==[]
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [1280, 1366, 1440, 1920])
 def test_code_fits(tab, book, width):
     """On a laptop and on a wide screen no page scrolls sideways, and a line of 120 columns needs no scrolling"""
@@ -251,12 +257,14 @@ def test_code_fits(tab, book, width):
         assert columns is None or columns>=120, f"{name}: {columns} columns at {width} pixels"
     assert columns
 
+@pytest.mark.long
 def test_a_styled_table_has_a_style(tab):
     "Tables of pandas look the same with and without a style of their own"
     tab.open("benchmarks/speed.html")
     looks = tab.page.evaluate("""() => [...document.querySelectorAll(".output.text_html table")].map(o => [o.id.slice(0, 2), getComputedStyle(o.querySelector("tbody td")).textAlign])""")
     assert {k for k,_ in looks}=={"", "T_"} and {v for _,v in looks}=={"right"}
 
+@pytest.mark.long
 def test_a_bad_page_is_seen(tab, book):
     "The checks of the browser find what they are for"
     tab.open("index.html"); tab.wrong.clear()
@@ -268,6 +276,7 @@ def test_a_bad_page_is_seen(tab, book):
     assert "gone.png" in str(tab.page.evaluate("site.pictures()"))
     assert "404" in str(tab.wrong) and "another host: https://example.com/far.png" in tab.wrong
 
+@pytest.mark.long
 def test_search(tab):
     "The search box of the front page finds a function, and the result leads to its page"
     tab.page.set_viewport_size(dict(width=1280, height=900))
@@ -280,6 +289,7 @@ def test_search(tab):
     tab.page.wait_for_url("**/04_distill/learner.html**")
     assert "distill_learner" in tab.page.inner_text("article") and not tab.wrong
 
+@pytest.mark.long
 def test_dark_mode(tab):
     "The button changes light to dark, and the next page remembers it"
     tab.page.emulate_media(color_scheme="light")
@@ -292,6 +302,7 @@ def test_dark_mode(tab):
     assert tab.page.evaluate("document.body.dataset.theme")=="dark" and ground()<.1
     tab.page.evaluate("localStorage.clear()")
 
+@pytest.mark.long
 def test_source(tab):
     "From a function's heading to its line in the source"
     tab.open("04_distill/learner.html"); tab.wrong.clear()

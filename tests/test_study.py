@@ -10,6 +10,8 @@ from conftest import root
 from soccerkd.evaluate.study import StudyStore, read_study, study_url
 from study_program import work
 
+pytestmark = pytest.mark.long
+
 @pytest.fixture(scope="module")
 def fork():
     "Starts real processes, from a server that has imported what they need"

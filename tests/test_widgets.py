@@ -9,7 +9,7 @@ from conftest import root
 
 chromium = shutil.which("chromium") or shutil.which("chromium-browser")
 lacks = [k for k,v in dict(chromium=chromium, playwright=find_spec("playwright"), jupyterlab=find_spec("jupyterlab")).items() if not v]
-pytestmark = pytest.mark.skipif(bool(lacks), reason=f"needs {', '.join(lacks)}")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(lacks), reason=f"needs {', '.join(lacks)}")]
 
 setup = """
 import json, os, matplotlib.pyplot as plt, numpy as np, pandas as pd

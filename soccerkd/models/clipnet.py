@@ -21,12 +21,15 @@ def check_clip(
     x:Tensor, # A batch of clips, `[B,3,T,H,W]`, floats in [0,1]
 )->Tensor: # The same numbers as a plain tensor
     "Refuse what is not a batch of clips, with the remedy"
-    got = f"input {tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}"
+    dtype = str(x.dtype).removeprefix("torch.")
+    got = f"input {tuple(x.shape)} {dtype}"
     if x.ndim==4: raise SoccerKDError.of(got, "has no time axis", "use x[:,:,None] for single frames")
     if x.ndim!=5 or x.shape[1]!=3:
-        hint = "use x.transpose(1, 2)" if x.ndim==5 and x.shape[2]==3 else "check the transforms"
+        swapped = x.ndim==5 and x.shape[2]==3
+        hint = "use x.transpose(1, 2)" if swapped else "check the transforms"
         raise SoccerKDError.of(got, "is not [B,3,T,H,W]", hint)
-    if not x.is_floating_point(): raise SoccerKDError.of(got, "is not floating point", "use x.float()/255 or the loader's transforms")
+    if not x.is_floating_point():
+        raise SoccerKDError.of(got, "is not floating point", "use x.float()/255 or the loader's transforms")
     plain = type(x).__torch_dispatch__==Tensor.__torch_dispatch__ # The stand-ins of exporters are not, and must stay what they are
     return x.as_subclass(Tensor) if plain and type(x) is not Tensor else x
 
@@ -52,10 +55,13 @@ class ClipNet(nn.Module):
         head_name:str="fc", # What published weights call the classifier
     ):
         super().__init__()
-        self.body,self.head,self.dropout = body,head,nn.Dropout(dropout)
-        self.n_frames,self.precision,self.config,self.frozen = n_frames,precision,config,[]
-        self.limits,self.head_name,self.weights_report = limits or {},head_name,None
-        mean,std = (torch.tensor(o).view(3, 1, 1, 1) for o in stats)
+        self.body,self.head = body,head
+        self.dropout = nn.Dropout(dropout)
+        self.n_frames,self.precision,self.config = n_frames,precision,config
+        self.limits,self.head_name = limits or {},head_name
+        self.frozen = [] # Names of the parts that don't learn
+        self.weights_report = None # What `load_weights` did
+        mean,std = torch.tensor(stats).view(2, 3, 1, 1, 1)
         self.register_buffer("scale", 1/std, persistent=False)
         self.register_buffer("shift", -mean/std, persistent=False)
 
@@ -68,13 +74,15 @@ def check(self:ClipNet,
     x,lim = check_clip(x),self.limits
     t,h,w = x.shape[2:]
     name = (self.config or {}).get("name", "this network")
-    def refuse(what, key, more=""):
-        use = f"use {'n_frames' if 'frames' in key else 'size'}={lim[key]}{more}"
-        raise SoccerKDError.of(what, f"{name} takes {lim[key]}{more}", use)
-    if t!=lim.get("frames", t): refuse(f"{t} frames", "frames")
-    if t<lim.get("min_frames", 1): refuse(f"{t} frames", "min_frames", " or more")
-    if (h,w)!=(lim.get("size", h),lim.get("size", w)): refuse(f"{h}x{w} pixels", "size")
-    if min(h, w)<lim.get("min_size", 1): refuse(f"{h}x{w} pixels", "min_size", " or more")
+    def refuse(what, key):
+        wanted = f"{lim[key]} or more" if key.startswith("min_") else lim[key]
+        setting = "n_frames" if "frames" in key else "size"
+        raise SoccerKDError.of(what, f"{name} takes {wanted}", f"use {setting}={wanted}")
+    frames,pixels = f"{t} frames",f"{h}x{w} pixels"
+    if "frames" in lim and t!=lim["frames"]: refuse(frames, "frames")
+    if "min_frames" in lim and t<lim["min_frames"]: refuse(frames, "min_frames")
+    if "size" in lim and {h,w}!={lim["size"]}: refuse(pixels, "size")
+    if "min_size" in lim and min(h, w)<lim["min_size"]: refuse(pixels, "min_size")
     return x
 
 # %% ../../nbs/03_models/00_clipnet.ipynb #5fce5037
@@ -84,7 +92,8 @@ def normalize(self:ClipNet,
 )->Tensor:
     "Subtract the mean of each colour, divide by its standard deviation"
     y = torch.addcmul(self.shift, self.check(x), self.scale)
-    return y.contiguous(memory_format=torch.channels_last_3d) if self.inner_colour and self.precision!="fp32" else y
+    if not self.inner_colour or self.precision=="fp32": return y
+    return y.contiguous(memory_format=torch.channels_last_3d)
 
 # %% ../../nbs/03_models/00_clipnet.ipynb #a508bfbf
 @patch
@@ -114,7 +123,9 @@ def forward(self:ClipNet,
 )->Tensor: # `[B,K]`, float32
     "Logits of each clip"
     if isinstance(x, Features): return self.head_logits(x)
-    with self.amp(x.device): return self.head(self.dropout(self.body(self.normalize(x)))).float()
+    with self.amp(x.device):
+        f = self.body(self.normalize(x))
+        return self.head(self.dropout(f)).float()
 
 # %% ../../nbs/03_models/00_clipnet.ipynb #c0252d38
 class FrameNet(ClipNet):
@@ -133,7 +144,8 @@ class FrameNet(ClipNet):
     )->Tensor: # `[B*T,3,H,W]`, normalised, channels last
         "Frames of all clips as one batch of pictures"
         frames = self.check(x).permute(0, 2, 3, 4, 1).flatten(0, 1)
-        return torch.addcmul(self.shift.flatten(), frames, self.scale.flatten()).permute(0, 3, 1, 2)
+        shift,scale = self.shift.flatten(),self.scale.flatten()
+        return torch.addcmul(shift, frames, scale).permute(0, 3, 1, 2)
 
 # %% ../../nbs/03_models/00_clipnet.ipynb #eea69297
 @patch
@@ -157,15 +169,17 @@ def frame_logits(self:FrameNet,
 )->Tensor: # `[B,T,K]`, float32
     "Logits of every frame"
     with self.amp(x.device):
-        f = self.frame_features(check_clip(x))
-        return self.head(self.dropout(f).flatten(0, 1)).unflatten(0, f.shape[:2]).float()
+        f = self.dropout(self.frame_features(check_clip(x)))
+        return self.head(f.flatten(0, 1)).unflatten(0, f.shape[:2]).float()
 
 @patch
 def features(self:FrameNet,
     x:Tensor, # `[B,3,T,H,W]` in [0,1]
 )->Tensor: # `[B,F]`, float32
     "Mean of the frames' features"
-    with self.amp(x.device): return self.frame_features(check_clip(x)).float().mean(1)
+    with self.amp(x.device):
+        f = self.frame_features(check_clip(x))
+        return f.float().mean(1)
 
 @patch
 def forward(self:FrameNet,
@@ -192,18 +206,26 @@ def head_logits(self:ClipNet,
     with self.amp(f.device):
         f = self.dropout(f.as_subclass(Tensor))
         if f.ndim==2: return self.head(f).float()
-        return self.head(f.flatten(0, 1)).unflatten(0, f.shape[:2]).float().mean(1)
+        z = self.head(f.flatten(0, 1)).unflatten(0, f.shape[:2])
+        return z.float().mean(1)
 
 # %% ../../nbs/03_models/00_clipnet.ipynb #9afc5020
 def split_head(
     net:nn.Module, # Image or video network whose last linear layer is its classifier; changed in place
 )->tuple[nn.Module,nn.Linear,str]: # The network without it, the layer, and its name
     "Take the classifier off"
-    linear = [(n,m) for n,m in net.named_modules() if isinstance(m, nn.Linear) and n]
-    if not linear: raise SoccerKDError.of(type(net).__name__, "has no linear layer as classifier", "give body and head to FrameNet")
-    name,last = linear[-1]
+    name,last = _last_linear(net)
+    if not name: # None, or the network itself
+        raise SoccerKDError.of(type(net).__name__, "has no linear layer as classifier", "give body and head to FrameNet")
     net.set_submodule(name, nn.Identity())
     return net,last,name
+
+def _last_linear(net):
+    "Name and layer of the last linear one; `None, None` if there is none"
+    res = None,None
+    for name,m in net.named_modules():
+        if isinstance(m, nn.Linear): res = name,m
+    return res
 
 # %% ../../nbs/03_models/00_clipnet.ipynb #cdb60c8a
 def set_classes(
@@ -211,8 +233,9 @@ def set_classes(
     n_classes:int, # Logits it shall give
 )->ClipNet: # The same model
     "Replace the last layer of the head by a fresh one for `n_classes`"
-    name,old = [(n,m) for n,m in model.head.named_modules() if isinstance(m, nn.Linear)][-1]
-    new = nn.Linear(old.in_features, n_classes, bias=old.bias is not None, device=old.weight.device, dtype=old.weight.dtype)
+    name,old = _last_linear(model.head)
+    alike = dict(bias=old.bias is not None, device=old.weight.device, dtype=old.weight.dtype)
+    new = nn.Linear(old.in_features, n_classes, **alike)
     if name: model.head.set_submodule(name, new)
     else: model.head = new
     if model.config: model.config = {**model.config, "n_classes": n_classes}
@@ -250,13 +273,17 @@ def body_stages(
     model:ClipNet, # Any of ours
 )->list[str]: # Names from input to output
     "Parts of the body that have parameters"
-    def parts(name, m): return [(f"{name}.{n}",o) for n,o in m.named_children() if any(True for _ in o.parameters())]
-    kids = parts("body", model.body)
-    while 0<len(kids)<3:
-        finer = [q for n,m in kids for q in (parts(n, m) or [(n,m)])]
-        if finer==kids: break
-        kids = finer
-    return [n for n,_ in kids]
+    def parts(name):
+        "Names of the children that learn; the name itself if there are none"
+        kids = model.get_submodule(name).named_children()
+        return [f"{name}.{k}" for k,m in kids if any(True for _ in m.parameters())] or [name]
+    names = parts("body")
+    if names==["body"]: return []
+    while len(names)<3:
+        finer = sum(map(parts, names), [])
+        if finer==names: break
+        names = finer
+    return names
 
 def freeze_backbone(
     model:ClipNet, # Changed in place
@@ -271,17 +298,23 @@ def freeze_backbone(
 def groups(self:ClipNet)->list[list[nn.Parameter]]: # From input to output
     "Parameters of the early body, the late body, the head"
     names = body_stages(self)
-    late = {id(p) for n in names[(len(names)+1)//2:] for p in self.get_submodule(n).parameters()}
-    body = list(self.body.parameters())
-    return [[p for p in body if id(p) not in late], [p for p in body if id(p) in late], list(self.head.parameters())]
+    late = _ids(self, names[(len(names)+1)//2:])
+    groups = [[], [], list(self.head.parameters())]
+    for p in self.body.parameters(): groups[id(p) in late].append(p)
+    return groups
+
+def _ids(model, names):
+    "Which parameters are in the modules of these names"
+    return {id(p) for n in names for p in model.get_submodule(n).parameters()}
 
 def model_groups(
     model:nn.Module, # A `ClipNet`; any other module is one group
 )->list[list[nn.Parameter]]: # Lists that are not empty, from input to output
     "Splitter for a fastai `Learner`: groups of parameters without the frozen ones"
     if not isinstance(model, ClipNet): return [list(model.parameters())]
-    fixed = {id(p) for n in model.frozen for p in model.get_submodule(n).parameters()}
-    return [o for g in model.groups() if (o := [p for p in g if id(p) not in fixed])]
+    fixed = _ids(model, model.frozen)
+    groups = [[p for p in g if id(p) not in fixed] for g in model.groups()]
+    return [g for g in groups if g]
 
 # %% ../../nbs/03_models/00_clipnet.ipynb #902d8c28
 def count_params(
@@ -294,7 +327,8 @@ def count_params(
 @patch
 def _repr_markdown_(self:ClipNet):
     cfg = self.config or {}
-    rows = dict(network=cfg.get("name", type(self.body).__name__), classes=cfg.get("n_classes", "?"), frames=self.n_frames,
-        parameters=f"{count_params(self):,}", trainable=f"{count_params(self, trainable=True):,}",
-        frozen=", ".join(self.frozen) or "nothing", precision=self.precision)
-    return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k,v in rows.items())])
+    name = cfg.get("name", type(self.body).__name__)
+    takes = dict(network=name, classes=cfg.get("n_classes", "?"), frames=self.n_frames)
+    size = dict(parameters=f"{count_params(self):,}", trainable=f"{count_params(self, trainable=True):,}")
+    how = dict(frozen=", ".join(self.frozen) or "nothing", precision=self.precision)
+    return facts_table({**takes, **size, **how})

@@ -23,30 +23,37 @@ class CompiledCall:
         most:int=4, # Compilations at most: training and evaluation, of clips of two sizes
         **kwargs, # For `torch.compile`
     ):
-        self.module,self.most,self.reason,self.sizes,self.compiled = module,most,None,{},False
+        self.module,self.most = module,most
+        self.sizes = {} # Kind of call -> size of the batch that it is compiled for
+        self.compiled = False # Once a compiled call has worked
+        self.reason = None # Why it runs as it is
         self.run = torch.compile(module._call_impl, dynamic=False, **kwargs)
 
     def kind(self,
         x:Tensor, # Batch
     )->tuple: # What makes another compilation necessary, but for the size of the batch
         "Mode, precision and shape of a call"
-        amp = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else None
-        return self.module.training,torch.is_grad_enabled(),x.requires_grad,x.device,x.dtype,amp,x.shape[1:]
+        kind = x.device.type
+        amp = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+        gradients = torch.is_grad_enabled(),x.requires_grad
+        return self.module.training,*gradients,x.device,x.dtype,amp,x.shape[1:]
 
     def suits(self,
         x:Tensor, # Batch
     )->bool: # Whether the compiled code is meant for it
         "Is this a call of a size that is, or may be, compiled?"
-        if self.reason or torch.compiler.is_compiling() or any(m._forward_hooks or m._forward_pre_hooks for m in self.module.modules()): return False
-        k = self.kind(x)
-        if k not in self.sizes and len(self.sizes)<self.most: self.sizes[k] = len(x)
-        return self.sizes.get(k)==len(x)
+        if self.reason or torch.compiler.is_compiling(): return False
+        if any(m._forward_hooks or m._forward_pre_hooks for m in self.module.modules()): return False
+        kind = self.kind(x)
+        if len(self.sizes)<self.most: self.sizes.setdefault(kind, len(x))
+        return self.sizes.get(kind)==len(x)
 
 # %% ../../nbs/03_models/08_fast.ipynb #0a0c9a38
 def _why(e):
     "First lines of an error, short enough for a record"
     lines = [o.strip() for o in str(e).splitlines() if o.strip()]
-    return f"{type(e).__name__}: {' '.join(lines[:2])[:200] or 'no message'}"
+    said = " ".join(lines[:2])[:200] or "no message"
+    return f"{type(e).__name__}: {said}"
 
 def _call(self, x):
     if not self.suits(x): return self.module._call_impl(x)
@@ -68,7 +75,8 @@ def compile_model(
     **kwargs, # For `CompiledCall`
 )->ClipNet: # The same model
     "Compile the body at its first call"
-    if not isinstance(model, ClipNet): raise SoccerKDError.of(type(model).__name__, "is not a ClipNet", "use a network of `create_model`, or its own compile()")
+    if not isinstance(model, ClipNet):
+        raise SoccerKDError.of(type(model).__name__, "is not a ClipNet", "use a network of `create_model`, or its own compile()")
     if any(getattr(m._compiled_call_impl, "twice", False) for m in model.body.modules()):
         raise SoccerKDError.of("compile", "does not go together with checkpointed stages", "choose one of the two")
     model.body._compiled_call_impl = CompiledCall(model.body, mode=mode, backend=backend, **kwargs)
@@ -114,9 +122,12 @@ def warm_up(
 @contextmanager
 def _again(norms, times):
     "Inside: batch norm counts nothing, temporal modules know the number of frames they had"
-    now,own = [(m, m.n_frames) for m,_ in times],[(m, dict(m._buffers)) for m in norms]
+    now = [(m, m.n_frames) for m,_ in times]
+    own = [(m, dict(m._buffers)) for m in norms]
     try:
-        for m,b in own: m._buffers.update({k: v.clone() for k,v in b.items() if v is not None}) # The second count goes into copies
+        for m,b in own: # The second count goes into copies
+            for k,v in b.items():
+                if v is not None: m._buffers[k] = v.clone()
         for m,n in times: m.n_frames = n
         yield
     finally:
@@ -138,16 +149,19 @@ class CheckpointedCall:
         if not torch.is_grad_enabled(): return call(*args)
         norms = [m for m in self.norms if m.training and m.track_running_stats]
         times = [(m, m.n_frames) for m in self.temporal]
-        return checkpoint(call, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), _again(norms, times)))
+        def contexts(): return nullcontext(),_again(norms, times) # Of the first and of the second computation
+        return checkpoint(call, *args, use_reentrant=False, context_fn=contexts)
 
 # %% ../../nbs/03_models/08_fast.ipynb #162ae00b
 def _blocks(model):
     "Names of the blocks of the stages, and of stages without blocks"
     def several(m): return len(list(m.children()))>1
+    def learns(m): return any(True for _ in m.parameters())
     for n in body_stages(model):
         m = model.get_submodule(n)
-        kids = [(k, o) for k,o in m.named_children() if any(True for _ in o.parameters())]
-        if kids and all(several(o) for _,o in kids): yield from (f"{n}.{k}" for k,_ in kids)
+        kids = {k:o for k,o in m.named_children() if learns(o)}
+        if kids and all(map(several, kids.values())):
+            for k in kids: yield f"{n}.{k}"
         elif several(m): yield n
 
 def checkpoint_stages(
@@ -155,10 +169,13 @@ def checkpoint_stages(
     on:bool=True, # False to take it back
 )->list[str]: # Names of the blocks
     "Keep less in the forward pass, compute it again in the backward pass"
-    if not isinstance(model, ClipNet): raise SoccerKDError.of(type(model).__name__, "is not a ClipNet", "use a network of `create_model`")
-    if on and compile_status(model) is not False: raise SoccerKDError.of("checkpoint", "does not go together with a compiled body", "choose one of the two")
+    if not isinstance(model, ClipNet):
+        raise SoccerKDError.of(type(model).__name__, "is not a ClipNet", "use a network of `create_model`")
+    if on and compile_status(model) is not False:
+        raise SoccerKDError.of("checkpoint", "does not go together with a compiled body", "choose one of the two")
     names = list(_blocks(model))
-    if not names: raise SoccerKDError.of(type(model.body).__name__, "has no blocks of several layers", "leave checkpoint out")
+    if not names:
+        raise SoccerKDError.of(type(model.body).__name__, "has no blocks of several layers", "leave checkpoint out")
     for n in names:
         m = model.get_submodule(n)
         m._compiled_call_impl = CheckpointedCall(m) if on else None

@@ -24,12 +24,15 @@ def image_facts(
 )->tuple[tuple,dict]: # (mean, standard deviation) and the limits for `ClipNet`
     "What torchvision knows about a network's input"
     if name not in image_names():
-        near = [o for o in image_names() if o[:4]==name[:4]][:4] or ["resnet18", "mobilenet_v2"]
-        raise SoccerKDError.of(name, "is no image classifier of torchvision", f"use a name such as {', '.join(near)}")
+        alike = [o for o in image_names() if o[:4]==name[:4]]
+        near = ", ".join(alike[:4] or ["resnet18", "mobilenet_v2"])
+        raise SoccerKDError.of(name, "is no image classifier of torchvision", f"use a name such as {near}")
     w = tvm.get_model_weights(name).DEFAULT
-    tfm,least = w.transforms(),w.meta.get("min_size", (1, 1))
+    tfm = w.transforms()
+    side = max(w.meta.get("min_size", (1, 1)))
     exact = name.startswith(("vit_", "maxvit")) # Their position codes fix the size of the picture
-    return (tuple(tfm.mean), tuple(tfm.std)),{("size" if exact else "min_size"): max(least)}
+    stats = tuple(tfm.mean),tuple(tfm.std)
+    return stats,dict(size=side) if exact else dict(min_size=side)
 
 # %% ../../nbs/03_models/02_image.ipynb #69360400
 def _build(
@@ -38,11 +41,14 @@ def _build(
     **kw, # For torchvision's builder
 )->tuple[nn.Module,str|None]: # The network, and what its classifier is called in published weights, if not as here
     "A torchvision network without weights"
-    if name in ("googlenet", "inception_v3"): kw = {"aux_logits": False, "init_weights": True, "transform_input": True, **kw}
+    if name in ("googlenet", "inception_v3"):
+        usual = dict(aux_logits=False, init_weights=True, transform_input=True)
+        kw = {**usual, **kw}
     net = getattr(tvm, name)(weights=None, num_classes=n_classes, **kw)
     if not name.startswith("squeezenet"): return net,None
-    width,drop = net.classifier[1].in_channels,net.classifier[0]
-    net.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), drop, nn.Linear(width, n_classes))
+    drop,conv = net.classifier[:2]
+    last = nn.Linear(conv.in_channels, n_classes)
+    net.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), drop, last)
     return net,"classifier.1"
 
 # %% ../../nbs/03_models/02_image.ipynb #2a3d8e49
@@ -52,7 +58,8 @@ def cifar_stem_(
     "Stem for small pictures: 3 x 3, no stride, no pooling"
     if not isinstance(net, tvm.ResNet):
         raise SoccerKDError.of("cifar_stem=True", f"{type(net).__name__} has no such stem", "use it with a ResNet")
-    net.conv1,net.maxpool = nn.Conv2d(3, net.conv1.out_channels, 3, padding=1, bias=False),nn.Identity()
+    net.conv1 = nn.Conv2d(3, net.conv1.out_channels, 3, padding=1, bias=False)
+    net.maxpool = nn.Identity()
     return net
 
 # %% ../../nbs/03_models/02_image.ipynb #9e84e54f
@@ -69,11 +76,12 @@ def image_net(
     "A torchvision image classifier for clips, without weights"
     stats,limits = image_facts(name)
     if "image_size" in kw: limits = dict(size=kw["image_size"])
-    config = dict(name=name if tam is None else f"tam_{name}", n_classes=n_classes, n_frames=n_frames, dropout=dropout, precision=precision,
-        cifar_stem=cifar_stem, **(tam or {}), **kw)
+    how = dict(n_frames=n_frames, dropout=dropout, precision=precision)
+    ours = name if tam is None else f"tam_{name}"
+    config = dict(name=ours, n_classes=n_classes, **how, cifar_stem=cifar_stem, **(tam or {}), **kw)
     net,published = _build(name, n_classes, **kw)
     if cifar_stem: cifar_stem_(net)
-    rest = dict(stats=stats, n_frames=n_frames, dropout=dropout, precision=precision, config=config, limits=limits)
+    rest = dict(stats=stats, **how, config=config, limits=limits)
     if tam is None:
         body,head,own = split_head(net)
         res = FrameNet(body, head, head_name=own, **rest)

@@ -22,8 +22,9 @@ def expanded_head(
     width:int=1024, # Of both hidden layers
 )->nn.Sequential:
     "Three linear layers in place of the backbone's classifier"
-    return nn.Sequential(nn.Linear(n_in, width), nn.ReLU(), nn.BatchNorm1d(width),
-        nn.Linear(width, width), nn.ReLU(), nn.BatchNorm1d(width), nn.Linear(width, n_out))
+    first = nn.Linear(n_in, width),nn.ReLU(),nn.BatchNorm1d(width)
+    second = nn.Linear(width, width),nn.ReLU(),nn.BatchNorm1d(width)
+    return nn.Sequential(*first, *second, nn.Linear(width, n_out))
 
 # %% ../../nbs/03_models/03_jointnet.ipynb #bc7dbb3c
 class FrontNet(nn.Sequential):
@@ -34,10 +35,12 @@ class FrontNet(nn.Sequential):
         widths:tuple[int,...]=(256, 64), # Of the hidden layers
         dropout:float=0.5, # After the first hidden layer
     ):
-        layers,sizes = [nn.BatchNorm1d(n_in)],[n_in, *widths]
-        for i,(a,b) in enumerate(zip(sizes, sizes[1:])):
-            layers += [nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()]+([nn.Dropout(dropout)] if i==0 else [])
-        super().__init__(*layers, nn.Linear(sizes[-1], n_classes))
+        layers,last = [nn.BatchNorm1d(n_in)],n_in
+        for i,width in enumerate(widths):
+            layers += [nn.Linear(last, width), nn.BatchNorm1d(width), nn.ReLU()]
+            if i==0: layers.append(nn.Dropout(dropout))
+            last = width
+        super().__init__(*layers, nn.Linear(last, n_classes))
 
 # %% ../../nbs/03_models/03_jointnet.ipynb #9e3daca2
 class JointNet(TamNet):
@@ -47,7 +50,9 @@ class JointNet(TamNet):
 @patch
 def groups(self:JointNet)->list[list[nn.Parameter]]: # From input to output
     "Parameters of the early backbone, the late backbone, the expanded head, the FrontNet"
-    return [*TamNet.groups(self)[:2], list(self.head.expanded.parameters()), list(self.head.front.parameters())]
+    early,late,_ = TamNet.groups(self)
+    parts = self.head.expanded,self.head.front
+    return [early, late, *(list(o.parameters()) for o in parts)]
 
 # %% ../../nbs/03_models/03_jointnet.ipynb #7c66c1bb
 def jointnet(
@@ -64,12 +69,16 @@ def jointnet(
     **kw, # Options of `TAM`
 )->JointNet: # `[B,3,T,H,W]` to `[B,K]`
     "The teacher of SoccerKDNet"
-    for k,v,ok in [("variant", variant, ("ours", "faithful")), ("freeze", freeze, (None, "backbone"))]:
-        if v not in ok: raise SoccerKDError.of(f"{k}={v!r}", "is not known", f"use {ok[0]!r} or {ok[1]!r}")
-    config = dict(name=f"jointnet{depth}", n_classes=n_classes, n_frames=n_frames, variant=variant, freeze=freeze, widths=list(widths),
-        dropout=dropout, precision=precision, temporal_pool=temporal_pool, random_backbone=random_backbone, **kw)
+    if variant not in ("ours", "faithful"):
+        raise SoccerKDError.of(f"variant={variant!r}", "is not known", "use 'ours' or 'faithful'")
+    if freeze not in (None, "backbone"):
+        raise SoccerKDError.of(f"freeze={freeze!r}", "is not known", "use None or 'backbone'")
+    net = dict(n_classes=n_classes, n_frames=n_frames, variant=variant, freeze=freeze, widths=list(widths))
+    how = dict(dropout=dropout, precision=precision, temporal_pool=temporal_pool, random_backbone=random_backbone)
+    config = dict(name=f"jointnet{depth}", **net, **how, **kw)
     base = tam_resnet(depth, 400, temporal_pool=temporal_pool, **kw)
-    head = nn.Sequential(OrderedDict(expanded=expanded_head(base.head.in_features), front=FrontNet(n_classes, widths=tuple(widths))))
+    parts = dict(expanded=expanded_head(base.head.in_features), front=FrontNet(n_classes, widths=tuple(widths)))
+    head = nn.Sequential(OrderedDict(parts))
     model = JointNet(base.body, head, n_frames=n_frames, dropout=dropout, precision=precision, config=config)
     if variant=="faithful": freeze_modules(model, ["body", "dropout", "head.expanded"])
     elif freeze: freeze_backbone(model)
@@ -81,5 +90,7 @@ def refuse_random_backbone(
 ):
     "Raise if a backbone is frozen in its random state and nobody asked for that"
     if not isinstance(model, JointNet) or "body" not in model.frozen or model.config.get("random_backbone"): return
-    raise SoccerKDError.of(model.config["name"], "has a frozen backbone without weights", "give weights= the path of K400-TAM-ResNet-50-f32.pth.tar or "
-        "K400-TAM-ResNet-101-f32.pth.tar (release weights-v0.1 of IBM/action-recognition-pytorch on GitHub; there is none for 18 and 34), or say random_backbone=True")
+    files = "K400-TAM-ResNet-50-f32.pth.tar or K400-TAM-ResNet-101-f32.pth.tar"
+    where = "release weights-v0.1 of IBM/action-recognition-pytorch on GitHub; there is none for 18 and 34"
+    remedy = f"give weights= the path of {files} ({where}), or say random_backbone=True"
+    raise SoccerKDError.of(model.config["name"], "has a frozen backbone without weights", remedy)

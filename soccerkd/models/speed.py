@@ -14,6 +14,12 @@ __all__ = ['max_map', 'min_weights', 'wide_weights', 'row_products', 'columns', 
            'SmallMapConv2d', 'fast_small_maps', 'keep_memory']
 
 # %% ../../nbs/03_models/06_speed.ipynb #8541e2b5
+def _out_size(size, kernel, stride, padding):
+    "Height and width of what a convolution gives"
+    res = []
+    for n,k,step,zeros in zip(size, kernel, stride, padding): res.append((n+2*zeros-k)//step+1)
+    return res
+
 def row_products(
     size:tuple[int,int], # Height and width of the input
     kernel:tuple[int,int], # Height and width of the kernel
@@ -21,31 +27,38 @@ def row_products(
     padding:tuple[int,int], # Zeros around the input, down and across
 )->list[tuple]: # (output row, output column, input row, input columns, kernel row, kernel columns)
     "The matrix products that make up a convolution: one per output pixel and input row it sees"
-    (h,w),(kh,kw) = size,kernel
-    out = [(n+2*p-k)//s+1 for n,k,s,p in zip(size, kernel, stride, padding)]
+    h,w = size
+    kh,kw = kernel
+    out_h,out_w = _out_size(size, kernel, stride, padding)
     res = []
-    for i in range(out[0]):
-        for j in range(out[1]):
-            top,left = i*stride[0]-padding[0],j*stride[1]-padding[1]
+    for i in range(out_h):
+        top = i*stride[0]-padding[0]
+        for j in range(out_w):
+            left = j*stride[1]-padding[1]
             a,b = max(0, left),min(w, left+kw)
-            res += [(i, j, r, slice(a, b), r-top, slice(a-left, b-left)) for r in range(max(0, top), min(h, top+kh))]
+            seen,met = slice(a, b),slice(a-left, b-left) # Columns of the input, and of the kernel
+            for row in range(max(0, top), min(h, top+kh)): res.append((i, j, row, seen, row-top, met))
     return res
 
 # %% ../../nbs/03_models/06_speed.ipynb #603e045b
 def _rows(x, w, stride, padding):
     "Convolution of `[N,H,W,C]` by `[O,h,w,C]` as a sum of matrix products, see `row_products`"
-    plan = row_products(x.shape[1:3], w.shape[1:3], stride, padding)
-    h,wd = (max(o[i] for o in plan)+1 for i in (0, 1))
-    y = x.new_zeros(len(x), h, wd, len(w))
-    for i,j,r,cs,kr,kc in plan: y[:,i,j].addmm_(x[:,r,cs].flatten(1), w[:,kr,kc].flatten(1).T)
+    size,kernel = x.shape[1:3],w.shape[1:3]
+    y = x.new_zeros(len(x), *_out_size(size, kernel, stride, padding), len(w))
+    for i,j,row,cols,k_row,k_cols in row_products(size, kernel, stride, padding):
+        seen = x[:,row,cols].flatten(1)
+        weights = w[:,k_row,k_cols].flatten(1)
+        y[:,i,j].addmm_(seen, weights.T)
     return y
 
 def _rows_backward(g, x, w, stride, padding, need_x, need_w):
     "Its gradients by input and weights, those that are needed"
-    gx,gw = torch.zeros_like(x) if need_x else None,torch.zeros_like(w) if need_w else None
-    for i,j,r,cs,kr,kc in row_products(x.shape[1:3], w.shape[1:3], stride, padding):
-        if need_x: gx[:,r,cs].flatten(1).addmm_(g[:,i,j], w[:,kr,kc].flatten(1))
-        if need_w: gw[:,kr,kc].flatten(1).addmm_(g[:,i,j].T, x[:,r,cs].flatten(1))
+    gx = torch.zeros_like(x) if need_x else None
+    gw = torch.zeros_like(w) if need_w else None
+    for i,j,row,cols,k_row,k_cols in row_products(x.shape[1:3], w.shape[1:3], stride, padding):
+        out = g[:,i,j]
+        if need_x: gx[:,row,cols].flatten(1).addmm_(out, w[:,k_row,k_cols].flatten(1))
+        if need_w: gw[:,k_row,k_cols].flatten(1).addmm_(out.T, x[:,row,cols].flatten(1))
     return gx,gw
 
 # %% ../../nbs/03_models/06_speed.ipynb #c98718b6
@@ -56,48 +69,65 @@ def columns(
     padding:tuple[int,int], # Zeros around the input, down and across
 )->Tensor: # `[N*H'*W', h*w*C]`: a row for each output pixel
     "What each output pixel of a convolution sees"
-    (kh,kw),(sh,sw),(ph,pw) = kernel,stride,padding
+    kh,kw = kernel
+    ph,pw = padding
+    out_h,out_w = _out_size(x.shape[1:3], kernel, stride, padding)
     x = F.pad(x, (0, 0, pw, pw, ph, ph)).contiguous()
-    n,h,w,c = x.shape
-    a,b,d,e = x.stride()
-    return x.as_strided((n, (h-kh)//sh+1, (w-kw)//sw+1, kh, kw, c), (a, b*sh, d*sw, b, d, e)).reshape(-1, kh*kw*c)
-
-def _out_size(size, kernel, stride, padding): return [(n+2*p-k)//s+1 for n,k,s,p in zip(size, kernel, stride, padding)]
+    n,_,_,c = x.shape
+    clip,row,col,channel = x.stride()
+    steps = clip,row*stride[0],col*stride[1],row,col,channel
+    patches = x.as_strided((n, out_h, out_w, kh, kw, c), steps)
+    return patches.reshape(-1, kh*kw*c)
 
 # %% ../../nbs/03_models/06_speed.ipynb #748efc23
 def _columns(x, w, stride, padding):
     "Convolution of `[N,H,W,C]` by `[O,h,w,C]` as one matrix product"
-    size = _out_size(x.shape[1:3], w.shape[1:3], stride, padding)
-    return (columns(x, w.shape[1:3], stride, padding)@w.flatten(1).T).view(len(x), *size, -1)
+    kernel = w.shape[1:3]
+    y = columns(x, kernel, stride, padding)@w.flatten(1).T
+    return y.view(len(x), *_out_size(x.shape[1:3], kernel, stride, padding), -1)
 
 def _spread(g, x, w, stride, padding):
     "Gradient by the input for any step: what each output pixel saw gets its share, summed in float32"
-    (n,h,wd,c),(ph,pw),(sh,sw),(oh,ow) = x.shape,padding,stride,g.shape[1:3]
-    res = x.new_zeros(n, h+2*ph+sh, wd+2*pw+sw, c, dtype=torch.promote_types(x.dtype, torch.float32))
-    parts = (g.flatten(0, 2)@w.flatten(1)).view(n, oh, ow, *w.shape[1:])
+    n,h,wd,c = x.shape
+    (ph,pw),(sh,sw),(oh,ow) = padding,stride,g.shape[1:3]
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    res = x.new_zeros(n, h+2*ph+sh, wd+2*pw+sw, c, dtype=dtype)
+    shares = g.flatten(0, 2)@w.flatten(1)
+    shares = shares.view(n, oh, ow, *w.shape[1:])
     for i in range(w.shape[1]):
-        for j in range(w.shape[2]): res[:,i:i+sh*oh:sh,j:j+sw*ow:sw] += parts[:,:,:,i,j]
+        rows = slice(i, i+sh*oh, sh)
+        for j in range(w.shape[2]): res[:,rows,j:j+sw*ow:sw] += shares[:,:,:,i,j]
     return res[:,ph:ph+h,pw:pw+wd].to(x.dtype, copy=True)
 
 def _columns_backward(g, x, w, stride, padding, need_x, need_w):
     "Its gradients by input and weights, those that are needed"
-    gx,gw,kernel = None,None,w.shape[1:3]
-    if need_w: gw = (g.flatten(0, 2).T@columns(x, kernel, stride, padding)).view_as(w)
+    kernel = w.shape[1:3]
+    gx = gw = None
+    if need_w:
+        seen = columns(x, kernel, stride, padding)
+        gw = (g.flatten(0, 2).T@seen).view_as(w)
     if need_x and tuple(stride)!=(1,1): gx = _spread(g, x, w, stride, padding)
-    elif need_x:
-        back = w.flip(1, 2).permute(1, 2, 0, 3).reshape(-1, w.shape[3])
-        gx = (columns(g, kernel, stride, [k-1-p for k,p in zip(kernel, padding)])@back).view_as(x)
+    elif need_x: gx = _turned(g, w, stride, padding).view_as(x)
     return gx,gw
+
+def _turned(g, w, stride, padding):
+    "Gradient by the input for a step of one: a convolution of `g` by the kernel turned round"
+    kernel = w.shape[1:3]
+    turned = w.flip(1, 2).permute(1, 2, 0, 3)
+    zeros = [k-1-p for k,p in zip(kernel, padding)]
+    return columns(g, kernel, stride, zeros)@turned.reshape(-1, w.shape[3])
 
 # %% ../../nbs/03_models/06_speed.ipynb #8a28ac99
 def _inner(x): return x.permute(0, 2, 3, 1).contiguous() # No copy if channels last already
 def _outer(x): return x.permute(0, 3, 1, 2)
 _space = "soccerkd" if __name__.startswith("soccerkd.") else "page" # A page that runs must not replace the operator that the module made
 
-@torch.library.custom_op(f"{_space}::small_conv", mutates_args=(), schema="(Tensor x, Tensor w, int[] stride, int[] padding) -> Tensor")
+@torch.library.custom_op(f"{_space}::small_conv", mutates_args=(),
+    schema="(Tensor x, Tensor w, int[] stride, int[] padding) -> Tensor")
 def small_conv(x, w, stride, padding):
     "Convolution without bias, by matrix products"
-    return _outer((_columns if x.dtype==torch.bfloat16 else _rows)(_inner(x), _inner(w), stride, padding))
+    product = _columns if x.dtype==torch.bfloat16 else _rows
+    return _outer(product(_inner(x), _inner(w), stride, padding))
 
 @torch.library.custom_op(f"{_space}::small_conv_backward", mutates_args=(),
     schema="(Tensor g, Tensor x, Tensor w, int[] stride, int[] padding, bool need_x, bool need_w) -> (Tensor, Tensor)")
@@ -111,11 +141,16 @@ def small_conv_backward(g, x, w, stride, padding, need_x, need_w):
 def _blank(x, *shape): return _outer(x.new_empty(shape))
 
 @small_conv.register_fake
-def _(x, w, stride, padding): return _blank(x, len(x), *_out_size(x.shape[2:], w.shape[2:], stride, padding), len(w))
+def _(x, w, stride, padding):
+    size = _out_size(x.shape[2:], w.shape[2:], stride, padding)
+    return _blank(x, len(x), *size, len(w))
 
 @small_conv_backward.register_fake
 def _(g, x, w, stride, padding, need_x, need_w):
-    return tuple(_blank(o, *(o.shape[i] for i in (0, 2, 3, 1))) if need else x.new_empty(0) for o,need in ((x, need_x), (w, need_w)))
+    def like(o):
+        n,c,h,wd = o.shape
+        return _blank(o, n, h, wd, c)
+    return like(x) if need_x else x.new_empty(0),like(w) if need_w else x.new_empty(0)
 
 def _keep(ctx, inputs, output):
     x,w,*ctx.how = inputs
@@ -123,8 +158,8 @@ def _keep(ctx, inputs, output):
 
 def _gradients(ctx, g):
     need = ctx.needs_input_grad[:2]
-    res = small_conv_backward(g, *ctx.saved_tensors, *ctx.how, *need)
-    return *(o if n else None for o,n in zip(res, need)),None,None
+    gx,gw = small_conv_backward(g, *ctx.saved_tensors, *ctx.how, *need)
+    return gx if need[0] else None,gw if need[1] else None,None,None
 
 small_conv.register_autograd(_gradients, setup_context=_keep)
 
@@ -138,7 +173,8 @@ def _plain_run()->bool:
 
 def _cpu_dtype(x:Tensor)->torch.dtype:
     "What a convolution of `x` computes in"
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") and x.dtype!=torch.float64 else x.dtype
+    mixed = torch.is_autocast_enabled("cpu") and x.dtype!=torch.float64
+    return torch.get_autocast_dtype("cpu") if mixed else x.dtype
 
 # %% ../../nbs/03_models/06_speed.ipynb #48062563
 class SmallMapConv2d(nn.Conv2d):
@@ -148,10 +184,12 @@ class SmallMapConv2d(nn.Conv2d):
     )->bool: # Whether matrix products are faster here
         "Is this a case that was measured to be faster?"
         if not _plain_run() or x.device.type!="cpu" or x.ndim!=4 or len(x)<2: return False
-        dtype,(h,w) = _cpu_dtype(x),_out_size(x.shape[2:], self.kernel_size, self.stride, self.padding)
+        dtype = _cpu_dtype(x)
+        h,w = _out_size(x.shape[2:], self.kernel_size, self.stride, self.padding)
         if dtype==torch.bfloat16:
             learns = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
-            return 0<h*w<=max_map and min(h, w)>0 and (learns or self.in_channels*self.out_channels>=wide_weights)
+            wide = self.in_channels*self.out_channels>=wide_weights
+            return min(h, w)>0 and h*w<=max_map and (learns or wide)
         if dtype!=torch.float32 or self.weight.dtype!=torch.float32: return False
         most = min(max_map, max(4, len(x)//4)) # Four pixels pay for any batch, more only where each product is large
         return min(h, w)>0 and h*w<=most
@@ -159,17 +197,25 @@ class SmallMapConv2d(nn.Conv2d):
     def forward(self, x):
         if not self.pays(x): return super().forward(x)
         dtype = _cpu_dtype(x)
-        if self.kernel_size!=(1,1): y = small_conv(x.to(dtype), self.weight.to(dtype), self.stride, self.padding)
-        else:
-            pixels = x[:,:,::self.stride[0],::self.stride[1]].permute(0, 2, 3, 1)
-            y = F.linear(pixels.flatten(0, 2), self.weight.flatten(1)).unflatten(0, pixels.shape[:3]).permute(0, 3, 1, 2) # Four axes would make it a batch of products, each with a copy of the weights
+        if self.kernel_size==(1,1): y = self.by_pixels(x)
+        else: y = small_conv(x.to(dtype), self.weight.to(dtype), self.stride, self.padding)
         return y if self.bias is None else y+self.bias.to(y.dtype).view(-1, 1, 1)
+
+    def by_pixels(self, x):
+        "A kernel of one pixel is one matrix product"
+        down,across = self.stride
+        pixels = _inner(x[:,:,::down,::across])
+        flat = pixels.flatten(0, 2) # Four axes would make it a batch of products, each with a copy of the weights
+        y = F.linear(flat, self.weight.flatten(1))
+        return _outer(y.unflatten(0, pixels.shape[:3]))
 
 # %% ../../nbs/03_models/06_speed.ipynb #12b3ef72
 def _suits(m):
     "Is `m` a convolution that may gain?"
-    return type(m) is nn.Conv2d and m.groups==1 and m.dilation==(1,1) and m.padding_mode=="zeros" and isinstance(m.padding, tuple) \
-        and m.in_channels*m.out_channels>=min_weights and (m.kernel_size!=(1,1) or m.padding==(0,0))
+    if type(m) is not nn.Conv2d or m.groups!=1 or m.dilation!=(1,1): return False
+    if m.padding_mode!="zeros" or not isinstance(m.padding, tuple): return False
+    if m.kernel_size==(1,1) and m.padding!=(0,0): return False
+    return m.in_channels*m.out_channels>=min_weights
 
 def fast_small_maps(
     net:nn.Module, # Changed in place
@@ -186,4 +232,5 @@ def keep_memory()->bool: # Whether the C library took the advice
     try: mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError): return False # Another C library
     trim_threshold,top_pad,mmap_max = -1,-2,-4 # Names in malloc.h
-    return all(mallopt(k, v)==1 for k,v in ((mmap_max, 0), (trim_threshold, 2**31-1), (top_pad, 2**28)))
+    advice = {mmap_max:0, trim_threshold:2**31-1, top_pad:2**28}
+    return all(mallopt(k, v)==1 for k,v in advice.items())

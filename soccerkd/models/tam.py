@@ -24,15 +24,18 @@ def to_time(
 )->Tensor: # `[B,C,T,H*W]`
     "Find the time axis again"
     n,c,h,w = x.shape
-    if n%n_frames: raise SoccerKDError.of(f"{n} frames", f"are not whole clips of {n_frames}", "set n_frames to that of the clips")
-    return x.permute(0, 2, 3, 1).reshape(-1, n_frames, h*w, c).permute(0, 3, 1, 2)
+    if n%n_frames:
+        raise SoccerKDError.of(f"{n} frames", f"are not whole clips of {n_frames}", "set n_frames to that of the clips")
+    pixels = x.permute(0, 2, 3, 1)
+    return pixels.reshape(-1, n_frames, h*w, c).permute(0, 3, 1, 2)
 
 def from_time(
     x:Tensor, # `[B,C,T,H*W]`
     size:tuple[int,int], # Height and width
 )->Tensor: # `[B*T,C,H,W]`
     "Frames as a batch of pictures"
-    return x.permute(0, 2, 3, 1).reshape(-1, *size, x.shape[1]).permute(0, 3, 1, 2)
+    pixels = x.permute(0, 2, 3, 1)
+    return pixels.reshape(-1, *size, x.shape[1]).permute(0, 3, 1, 2)
 
 # %% ../../nbs/03_models/01_tam.ipynb #71175862
 class TAM(nn.Module):
@@ -47,29 +50,38 @@ class TAM(nn.Module):
         single_frame:str="zero", # A clip of one frame has neighbours that are `zero`, or `replicate` it
     ):
         super().__init__()
-        choices = dict(method=(method, "sum", "max"), init=(init, "identity", "motion", "kaiming"), single_frame=(single_frame, "zero", "replicate"))
-        for k,(v,*ok) in choices.items():
-            if v not in ok: raise SoccerKDError.of(f"{k}={v!r}", "is not known", f"use {' or '.join(map(repr, ok))}")
-        if r<1 or r%2==0: raise SoccerKDError.of(f"r={r}", "has no middle", "use an odd number of frames")
-        self.channels,self.r,self.method,self.depthwise = channels,r,method,depthwise
-        self.init,self.relu,self.single_frame = init,relu,single_frame
-        self.weight,self.n_frames = nn.Parameter(torch.empty(channels, 1 if depthwise else channels, r)),1
+        self.channels,self.r,self.depthwise = channels,r,depthwise
+        self.method,self.init,self.single_frame,self.relu = method,init,single_frame,relu
+        self._check()
+        self.n_frames = 1 # Of a clip; the network around it says how many
+        self.weight = nn.Parameter(torch.empty(channels, 1 if depthwise else channels, r))
         self.reset_parameters()
+    def _check(self):
+        "Refuse options that are not known"
+        choices = dict(method=("sum", "max"), init=("identity", "motion", "kaiming"), single_frame=("zero", "replicate"))
+        for k,known in choices.items():
+            v = getattr(self, k)
+            if v not in known: raise SoccerKDError.of(f"{k}={v!r}", "is not known", f"use {' or '.join(map(repr, known))}")
+        if self.r<1 or self.r%2==0: raise SoccerKDError.of(f"r={self.r}", "has no middle", "use an odd number of frames")
 
 # %% ../../nbs/03_models/01_tam.ipynb #c294936c
 @patch
 def reset_parameters(self:TAM):
     "Weights as at the start"
     w = self.weight.data
-    if self.init=="kaiming": w.normal_(0, (2/self.channels)**0.5)
-    else:
-        w.normal_(0, .5 if self.depthwise else .5/self.channels**.5) if self.init=="motion" else w.zero_()
-        w[:,:,self.r//2] = 1. if self.depthwise else torch.eye(self.channels, device=w.device)
+    if self.init=="kaiming":
+        w.normal_(0, (2/self.channels)**0.5)
+        return
+    if self.init=="motion": w.normal_(0, .5 if self.depthwise else .5/self.channels**.5)
+    else: w.zero_()
+    middle = w[:,:,self.r//2]
+    middle.copy_(torch.ones_like(middle) if self.depthwise else torch.eye(self.channels, device=w.device))
 
 # %% ../../nbs/03_models/01_tam.ipynb #be1b19ce
 @patch
 def extra_repr(self:TAM):
-    return f"{self.channels}, r={self.r}, method={self.method!r}, depthwise={self.depthwise}, relu={self.relu}"
+    options = {k:getattr(self, k) for k in ("r", "method", "depthwise", "relu")}
+    return ", ".join([str(self.channels), *(f"{k}={v!r}" for k,v in options.items())])
 
 # %% ../../nbs/03_models/01_tam.ipynb #7b09c715
 @patch
@@ -77,14 +89,17 @@ def forward(self:TAM,
     x:Tensor, # `[B*T,C,H,W]`
 )->Tensor: # The same shape
     "Mix over time"
-    v,w,pad = to_time(x, self.n_frames),self.weight.to(x.dtype)[...,None],(self.r//2,0)
+    v = to_time(x, self.n_frames)
+    w = self.weight.to(x.dtype)[...,None]
+    pad = self.r//2 # Frames before and after the clip, which are zero
+    if self.n_frames==1 and self.single_frame=="replicate": v,pad = v.expand(-1, -1, self.r, -1),0
     groups = self.channels if self.depthwise else 1
-    if self.n_frames==1 and self.single_frame=="replicate": v,pad = v.expand(-1, -1, self.r, -1),(0,0)
-    if self.method=="sum": y = F.conv2d(v, w, padding=pad, groups=groups)
+    if self.method=="sum": y = F.conv2d(v, w, padding=(pad,0), groups=groups)
     else:
-        v = F.pad(v, (0, 0, pad[0], pad[0]))
+        v = F.pad(v, (0, 0, pad, pad))
         n = v.shape[2]-self.r+1
-        y = torch.stack([F.conv2d(v[:,:,i:i+n], w[:,:,i:i+1], groups=groups) for i in range(self.r)]).amax(0)
+        weighted = [F.conv2d(v[:,:,i:i+n], w[:,:,i:i+1], groups=groups) for i in range(self.r)]
+        y = torch.stack(weighted).amax(0)
     if self.relu: y = F.relu(y, inplace=self.method=="sum") # The maximum needs its result for the backward pass
     return from_time(y, x.shape[2:])
 
@@ -92,9 +107,12 @@ def forward(self:TAM,
 class _TamBlock:
     "A ResNet block whose branch, not its shortcut, starts with `tam`"
     def forward(self, x):
-        y = self.relu(self.bn1(self.conv1(self.tam(x))))
+        y = self.conv1(self.tam(x))
+        y = self.relu(self.bn1(y))
         y = self.bn2(self.conv2(y))
-        if hasattr(self, "conv3"): y = self.bn3(self.conv3(self.relu(y)))
+        if hasattr(self, "conv3"):
+            y = self.conv3(self.relu(y))
+            y = self.bn3(y)
         y += x if self.downsample is None else self.downsample(x)
         return self.relu(y)
 
@@ -124,6 +142,12 @@ def _first_channels(branch):
     "Channels that a branch takes in"
     return next(m for m in branch.modules() if isinstance(m, nn.Conv2d)).in_channels
 
+def _is_residual(m):
+    "Is `m` a block of the table, and one with a shortcut?"
+    if type(m) not in residual_blocks: return False
+    _,condition,_ = residual_blocks[type(m)]
+    return condition is None or bool(getattr(m, condition))
+
 # %% ../../nbs/03_models/01_tam.ipynb #c54d0d4c
 def insert_tam(
     net:nn.Module, # Image network with residual blocks; changed in place
@@ -135,17 +159,20 @@ def insert_tam(
         if type(m) in (resnet.BasicBlock, resnet.Bottleneck):
             m.tam = TAM(m.conv1.in_channels, **kw)
             m.__class__ = TamBasicBlock if type(m) is resnet.BasicBlock else TamBottleneck
-        elif (found := residual_blocks.get(type(m))) and (found[1] is None or getattr(m, found[1])):
-            if kw.get("method")=="max" and not found[2]:
-                raise SoccerKDError.of(type(net).__name__, "has blocks with negative input, unfit for method='max'", "use method='sum'")
-            branch = getattr(m, found[0])
-            branch.tam = TAM(_first_channels(branch), **{"relu": found[2], **kw})
+            done += 1
+        elif _is_residual(m):
+            where,_,positive = residual_blocks[type(m)]
+            if kw.get("method")=="max" and not positive:
+                why = "has blocks with negative input, unfit for method='max'"
+                raise SoccerKDError.of(type(net).__name__, why, "use method='sum'")
+            branch = getattr(m, where)
+            branch.tam = TAM(_first_channels(branch), **{"relu": positive, **kw})
             branch.__class__ = TamSequential
-        else: continue
-        done += 1
-    if not done: raise SoccerKDError.of(type(net).__name__, "has no residual block that TAM could sit in",
-        "use it frame by frame (without tam_), or choose a ResNet, RegNet, MobileNet, EfficientNet, MNASNet or ConvNeXt")
-    return net
+            done += 1
+    if done: return net
+    others = "a ResNet, RegNet, MobileNet, EfficientNet, MNASNet or ConvNeXt"
+    remedy = f"use it frame by frame (without tam_), or choose {others}"
+    raise SoccerKDError.of(type(net).__name__, "has no residual block that TAM could sit in", remedy)
 
 # %% ../../nbs/03_models/01_tam.ipynb #6ebcab23
 class TemporalPool(nn.Module):
@@ -154,12 +181,14 @@ class TemporalPool(nn.Module):
         method:str, # `max` or `avg`
     ):
         super().__init__()
-        if method not in ("max", "avg"): raise SoccerKDError.of(f"temporal_pool={method!r}", "is not known", "use False, 'max' or 'avg'")
+        if method not in ("max", "avg"):
+            raise SoccerKDError.of(f"temporal_pool={method!r}", "is not known", "use False, 'max' or 'avg'")
         self.method,self.n_frames = method,2
 
     def forward(self, x):
         pool = F.max_pool2d if self.method=="max" else F.avg_pool2d # A zero outside the clip counts in the average, as published
-        return from_time(pool(to_time(x, self.n_frames), (3,1), (2,1), (1,0)), x.shape[2:])
+        y = pool(to_time(x, self.n_frames), kernel_size=(3,1), stride=(2,1), padding=(1,0))
+        return from_time(y, x.shape[2:])
 
 # %% ../../nbs/03_models/01_tam.ipynb #7e058906
 class TamNet(FrameNet):
@@ -171,8 +200,10 @@ class TamNet(FrameNet):
         if isinstance(n_frames, Tensor): n_frames = int(n_frames) # Of `torch.jit.trace`: it must not outlive the trace
         steps = [m for m in self.body.modules() if isinstance(m, (TAM, TemporalPool))]
         unit = 2**sum(isinstance(m, TemporalPool) for m in steps)
-        if n_frames%unit: raise SoccerKDError.of(f"{n_frames} frames", f"can't be halved by temporal pooling down to 1/{unit}",
-            f"use a multiple of {unit}, such as {max(unit, n_frames//unit*unit)}, or temporal_pool=False")
+        if n_frames%unit:
+            near = max(unit, n_frames//unit*unit)
+            why = f"can't be halved by temporal pooling down to 1/{unit}"
+            raise SoccerKDError.of(f"{n_frames} frames", why, f"use a multiple of {unit}, such as {near}, or temporal_pool=False")
         for m in steps:
             if m.n_frames!=n_frames: m.n_frames = n_frames
             if isinstance(m, TemporalPool): n_frames //= 2
@@ -190,8 +221,8 @@ def add_tam(
 )->TamNet: # `[B,3,T,H,W]` to `[B,K]`
     "An image network with temporal modules in its residual blocks, for clips"
     body,head,name = split_head(insert_tam(image_model, **kw))
-    return TamNet(body, head, stats=stats, n_frames=n_frames, dropout=dropout, precision=precision, config=config, limits=limits,
-        head_name=name)
+    how = dict(dropout=dropout, precision=precision, config=config, limits=limits)
+    return TamNet(body, head, stats=stats, n_frames=n_frames, head_name=name, **how)
 
 # %% ../../nbs/03_models/01_tam.ipynb #dcaa681e
 def _resnet10(**kw): return tvm.ResNet(resnet.BasicBlock, [1,1,1,1], **kw) # torchvision has none that small
@@ -209,8 +240,8 @@ def tam_resnet(
     "A ResNet with TAM in every residual block"
     if depth not in (10, 18, 34, 50, 101):
         raise SoccerKDError.of(f"depth={depth}", "is not a TAM-ResNet", "use 10, 18, 34, 50 or 101")
-    config = dict(name=f"tam_resnet{depth}", n_classes=n_classes, n_frames=n_frames, temporal_pool=temporal_pool, dropout=dropout,
-        precision=precision, zero_init_last=zero_init_last, **kw)
+    how = dict(n_frames=n_frames, temporal_pool=temporal_pool, dropout=dropout, precision=precision)
+    config = dict(name=f"tam_resnet{depth}", n_classes=n_classes, **how, zero_init_last=zero_init_last, **kw)
     made = _resnet10 if depth==10 else getattr(tvm, f"resnet{depth}")
     net = made(num_classes=n_classes, zero_init_residual=zero_init_last)
     if temporal_pool:

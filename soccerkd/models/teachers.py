@@ -27,11 +27,13 @@ class SeenAs(nn.Module):
     def forward(self, x):
         t,h,w = x.shape[2:]
         if self.n_frames and self.n_frames!=t:
-            idx = ((torch.arange(self.n_frames, device=x.device)+.5)*t/self.n_frames).long()
-            x,t = x[:,:,idx],self.n_frames
+            middles = torch.arange(self.n_frames, device=x.device)+.5
+            t,idx = self.n_frames,(middles*t/self.n_frames).long()
+            x = x[:,:,idx]
         if self.size and (h,w)!=(self.size,self.size):
+            smaller = self.size<min(h, w)
             flat = x.transpose(1, 2).flatten(0, 1)
-            flat = F.interpolate(flat, (self.size,self.size), mode="bilinear", antialias=self.size<min(h, w), align_corners=False)
+            flat = F.interpolate(flat, (self.size,self.size), mode="bilinear", antialias=smaller, align_corners=False)
             x = flat.unflatten(0, (-1,t)).transpose(1, 2)
         return self.model(x)
 
@@ -43,7 +45,8 @@ def class_names(
     net = o if isinstance(o, nn.Module) else getattr(o, "model", o)
     if isinstance(net, SeenAs): net = net.model
     own = getattr(net, "vocab", None)
-    if own is None and net is not o: own = getattr(getattr(o, "dls", None), "vocab", None)
+    if own is None and net is not o: # A Learner, whose loaders may know
+        own = getattr(getattr(o, "dls", None), "vocab", None)
     return None if own is None else list(own)
 
 def network_of(
@@ -52,7 +55,8 @@ def network_of(
     "The network itself, which is told the names that a Learner's loaders know"
     if isinstance(o, nn.Module): return o # A `SeenAs` has a `model` too
     net,names = getattr(o, "model", o),class_names(o)
-    if isinstance(net, nn.Module) and class_names(net) is None and names: net.vocab = names
+    unnamed = isinstance(net, nn.Module) and class_names(net) is None
+    if unnamed and names: net.vocab = names
     return net
 
 # %% ../../nbs/03_models/05a_teachers.ipynb #28ce36c5
@@ -66,7 +70,8 @@ def class_order(
     theirs,ours = list(theirs),list(ours)
     if theirs==ours: return None
     if sorted(map(str, theirs))!=sorted(map(str, ours)):
-        known,wanted = (", ".join(map(str, o)) for o in (theirs, ours))
+        known = ", ".join(map(str, theirs))
+        wanted = ", ".join(map(str, ours))
         remedy = "train it on the same classes, or name the classes alike"
         raise SoccerKDError.of(whose, f"knows the classes {known}, the data has {wanted}", remedy)
     return [theirs.index(k) for k in ours]
@@ -80,7 +85,8 @@ class InOrder(nn.Module):
     ):
         super().__init__()
         self.model,self.vocab = model,list(vocab)
-        places = class_order(class_names(model), vocab, "the network") or range(len(self.vocab))
+        moved = class_order(class_names(model), vocab, "the network")
+        places = range(len(self.vocab)) if moved is None else moved
         self.register_buffer("places", torch.tensor(list(places)), persistent=False)
     def forward(self, x): return self.model(x)[...,self.places]
 
@@ -94,15 +100,21 @@ class Ensemble(nn.Module):
     ):
         super().__init__()
         models = list(models)
-        known = [class_names(o) for o in models]
         if not models: raise SoccerKDError.of("the ensemble", "has no members", "give at least one network")
         if how not in ("logit", "prob"): raise SoccerKDError.of(f"how={how!r}", "is not known", "use 'logit' or 'prob'")
-        w = torch.tensor([1.]*len(models) if weights is None else [float(o) for o in weights])
-        if len(w)!=len(models) or (w<0).any() or w.sum()==0:
-            raise SoccerKDError.of("the weights", f"are {w.tolist()} for {len(models)} networks", "give one number that is not negative for each")
-        self.how,self.vocab = how,next((o for o in known if o is not None), None) # That of the first who has one
-        self.models = nn.ModuleList(self._alike(network_of(m), o, i) for i,(m,o) in enumerate(zip(models, known)))
+        w = torch.ones(len(models)) if weights is None else torch.tensor([float(o) for o in weights])
+        self._check(w, len(models))
+        self.how = how
+        known = [class_names(o) for o in models]
+        self.vocab = next((o for o in known if o is not None), None) # That of the first who has one
+        members = [self._alike(network_of(m), known[i], i) for i,m in enumerate(models)]
+        self.models = nn.ModuleList(members)
         self.register_buffer("weights", w/w.sum(), persistent=False)
+    def _check(self, w, n):
+        "One weight for each of `n` members, and not all of them zero"
+        if len(w)==n and (w>=0).all() and w.sum()>0: return
+        remedy = "give one number that is not negative for each"
+        raise SoccerKDError.of("the weights", f"are {w.tolist()} for {n} networks", remedy)
     def _alike(self, model, vocab, i):
         "A member that answers in the order of the first"
         moved = class_order(vocab, self.vocab, f"network {i} of the ensemble")
@@ -110,7 +122,8 @@ class Ensemble(nn.Module):
     def forward(self, x):
         z = torch.stack([m(x).float() for m in self.models])
         w = self.weights.view(-1, 1, 1)
-        return (w*z).sum(0) if self.how=="logit" else (w*z.softmax(-1)).sum(0).log()
+        if self.how=="logit": return (w*z).sum(0)
+        return (w*z.softmax(-1)).sum(0).log()
 
 # %% ../../nbs/03_models/05a_teachers.ipynb #270ae76e
 def _swap_classifier(
@@ -125,11 +138,14 @@ def _swap_classifier(
         net.set_submodule(own, nn.Identity())
         return layer,own,()
     if layer is None and not isinstance(own, tuple):
-        raise SoccerKDError.of(name, "has no classifier and gives many vectors for a picture", "use a network of timm that classifies, such as vit_base_patch16_224")
+        remedy = "use a network of timm that classifies, such as vit_base_patch16_224"
+        raise SoccerKDError.of(name, "has no classifier and gives many vectors for a picture", remedy)
     before = set(net.state_dict())
     net.reset_classifier(0)
-    head,gone = nn.Linear(net.head_hidden_size, n_classes),before-set(net.state_dict())
-    return (head, own, ()) if isinstance(layer, nn.Conv2d) else (head, "new_head", tuple(sorted(gone)))
+    head = nn.Linear(net.head_hidden_size, n_classes)
+    if isinstance(layer, nn.Conv2d): return head,own,()
+    gone = before-set(net.state_dict())
+    return head,"new_head",tuple(sorted(gone))
 
 # %% ../../nbs/03_models/05a_teachers.ipynb #e3502e97
 class TimmNet(FrameNet):
@@ -139,11 +155,13 @@ class TimmNet(FrameNet):
         try: return super().frame_features(x)
         except (SoccerKDError, torch.OutOfMemoryError): raise
         except (AssertionError, RuntimeError, ValueError) as e:
-            size = tuple(x.shape[-2:])
-            if self.native is None or size==self.native: raise # Not the size's fault
-            why = f" ({str(e).splitlines()[0][:80]})" if str(e) else ""
-            raise SoccerKDError.of(f"{size[0]}x{size[1]} pixels", f"{self.config['name']} can't take them{why}",
-                f"use size={self.native[-1]}, or put it into SeenAs(network, size={self.native[-1]})") from e
+            h,w = x.shape[-2:]
+            if self.native is None or (h, w)==self.native: raise # Not the size's fault
+            said = str(e).splitlines()[:1]
+            why = f" ({said[0][:80]})" if said else ""
+            name,side = self.config["name"],self.native[-1]
+            remedy = f"use size={side}, or put it into SeenAs(network, size={side})"
+            raise SoccerKDError.of(f"{h}x{w} pixels", f"{name} can't take them{why}", remedy) from e
 
 # %% ../../nbs/03_models/05a_teachers.ipynb #99b5545b
 def timm_net(
@@ -158,15 +176,20 @@ def timm_net(
     timm = require("timm", "timm")
     if name not in timm.list_models():
         near = timm.list_models(f"*{name[:5]}*")[:4] or ["resnet18", "convnext_atto"]
-        raise SoccerKDError.of(name, "is no image network of timm", f"use a name such as {', '.join(near)}")
+        known = ", ".join(near)
+        raise SoccerKDError.of(name, "is no image network of timm", f"use a name such as {known}")
     net = timm.create_model(name, pretrained=False, num_classes=n_classes, **kw)
     facts = timm.data.resolve_model_data_config(net)
-    exact = kw.get("img_size") or (facts["input_size"][-1] if net.pretrained_cfg.get("fixed_input_size") else None)
-    config = dict(name=f"timm/{name}", n_classes=n_classes, n_frames=n_frames, dropout=dropout, precision=precision, **kw)
+    native = facts["input_size"][-2:]
+    fixed = native[-1] if net.pretrained_cfg.get("fixed_input_size") else None
+    exact = kw.get("img_size") or fixed
+    how = dict(n_frames=n_frames, dropout=dropout, precision=precision)
+    config = dict(name=f"timm/{name}", n_classes=n_classes, **how, **kw)
     head,own,gone = _swap_classifier(net, name, n_classes)
-    model = TimmNet(net, head, stats=(facts["mean"], facts["std"]), n_frames=n_frames, dropout=dropout, precision=precision, config=config,
-        limits=dict(size=exact) if exact else {}, head_name=own)
-    model.native,model.file_heads = facts["input_size"][-2:],gone
+    limits = dict(size=exact) if exact else {}
+    stats = facts["mean"],facts["std"]
+    model = TimmNet(net, head, stats=stats, config=config, limits=limits, head_name=own, **how)
+    model.native,model.file_heads = native,gone
     return model
 
 # %% ../../nbs/03_models/05a_teachers.ipynb #9a169401

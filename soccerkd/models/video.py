@@ -23,9 +23,12 @@ def video_facts(
     name:str, # As in `video_names`
 )->tuple[tuple,dict]: # (mean, standard deviation) and the limits for `ClipNet`
     "What torchvision knows about a video network's input"
-    if name not in video_names(): raise SoccerKDError.of(name, "is no video network of torchvision", f"use {', '.join(video_names())}")
+    if name not in video_names():
+        known = ", ".join(video_names())
+        raise SoccerKDError.of(name, "is no video network of torchvision", f"use {known}")
     w = tvm.get_model_weights(name).DEFAULT
-    tfm,size,frames = w.transforms(),max(w.meta.get("min_size", (1, 1))),w.meta.get("min_temporal_size", 1)
+    tfm = w.transforms()
+    size,frames = max(w.meta.get("min_size", (1, 1))),w.meta.get("min_temporal_size", 1)
     limits = dict(size=size, frames=frames) if name.startswith("mvit") else dict(min_size=size, min_frames=frames)
     return (tuple(tfm.mean), tuple(tfm.std)),limits
 
@@ -35,11 +38,14 @@ def video_table()->pd.DataFrame: # One row for each set of weights, strongest fi
     rows = []
     for name in video_names():
         for w in tvm.get_model_weights(name):
-            m,top = w.meta,w.meta["_metrics"]["Kinetics-400"]
+            m = w.meta
+            top = m["_metrics"]["Kinetics-400"]
             test = dict(re.findall(r"(frame_rate|clips_per_video|clip_len)=([\d.]+)", m["_docs"])) # Only its text has these
-            rows.append(dict(network=name, weights=w.name, top1=top["acc@1"], top5=top["acc@5"], pixels=w.transforms().crop_size[0],
-                frames=int(test["clip_len"]), fps=float(test["frame_rate"]), clips=int(test["clips_per_video"]),
-                mparams=round(m["num_params"]/1e6, 2), gmacs16=round(m["_ops"], 2)))
+            scores = dict(top1=top["acc@1"], top5=top["acc@5"])
+            views = dict(frames=int(test["clip_len"]), fps=float(test["frame_rate"]), clips=int(test["clips_per_video"]))
+            costs = dict(mparams=round(m["num_params"]/1e6, 2), gmacs16=round(m["_ops"], 2))
+            pixels = w.transforms().crop_size[0]
+            rows.append(dict(network=name, weights=w.name, **scores, pixels=pixels, **views, **costs))
     return pd.DataFrame(rows).sort_values("top1", ascending=False, ignore_index=True)
 
 # %% ../../nbs/03_models/05_video.ipynb #7df9cf26
@@ -61,8 +67,8 @@ def video_net(
     net = getattr(tvm.video, name)(weights=None, num_classes=n_classes, **kw)
     if name=="s3d":
         drop,conv = net.classifier
-        net.classifier,head,own = drop,nn.Linear(conv.in_channels, n_classes),"classifier.1"
-        body = net
+        net.classifier = drop
+        body,head,own = net,nn.Linear(conv.in_channels, n_classes),"classifier.1"
     else: body,head,own = split_head(net)
     model = ClipNet(body, head, stats=stats, config=config, limits=limits, head_name=own, **shared)
     model.inner_colour = name in ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")

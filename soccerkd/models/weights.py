@@ -23,17 +23,23 @@ __all__ = ['branches', 'read_state', 'branch_names', 'fuse_branches', 'our_names
 def _open_file(path, trusted):
     "What is in the file, or one sentence why it can't be had"
     refuse_pointer(path)
-    if path.suffix==".safetensors":
-        try:
-            with safe_open(path, "pt") as f: return {k: f.get_tensor(k) for k in f.keys()}
-        except SafetensorError as e: raise SoccerKDError.of(path, f"is no safetensors file ({e})", "fetch it again") from None
+    if path.suffix==".safetensors": return _open_tensors(path)
     try: return torch.load(path, map_location="cpu", weights_only=not trusted)
     except pickle.UnpicklingError:
-        raise SoccerKDError.of(path, "is not a plain file of tensors and could run code on opening, so it was not opened",
-            "save its state_dict alone, or pass trusted=True if it is your own") from None
+        why = "is not a plain file of tensors and could run code on opening, so it was not opened"
+        remedy = "save its state_dict alone, or pass trusted=True if it is your own"
+        raise SoccerKDError.of(path, why, remedy) from None
     except (RuntimeError, EOFError, ValueError, KeyError, UnicodeDecodeError) as e:
-        why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
+        said = str(e) or type(e).__name__
+        why = said.splitlines()[0][:80]
         raise SoccerKDError.of(path, f"is no file of weights ({why})", "write or fetch it again") from None
+
+def _open_tensors(path):
+    "Tensors of a safetensors file"
+    try:
+        with safe_open(path, "pt") as f: return {k: f.get_tensor(k) for k in f.keys()}
+    except SafetensorError as e:
+        raise SoccerKDError.of(path, f"is no safetensors file ({e})", "fetch it again") from None
 
 # %% ../../nbs/03_models/04_weights.ipynb #0b894b37
 def read_state(
@@ -42,7 +48,8 @@ def read_state(
 )->dict[str,Tensor]: # Name to tensor, on the CPU
     "The tensors of a file of weights"
     path = Path(path)
-    if not path.is_file(): raise SoccerKDError.of(path, "does not exist", "give the path of a .safetensors or .pth file")
+    if not path.is_file():
+        raise SoccerKDError.of(path, "does not exist", "give the path of a .safetensors or .pth file")
     state = _open_file(path, trusted)
     for k in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(k), dict): state = state[k]
@@ -66,13 +73,16 @@ def fuse_branches(
 )->dict[str,Tensor]: # With `layer1.0.tam.weight`
     "The branches of each published TAM as one tensor"
     name = re.compile(r"(.*\.tam)\.((?:prev|curr|next)_se|blending_layers\.\d+)\.fc1\.weight$")
-    found = {k:m.groups() for k in state if (m := name.match(k))}
-    res = {k: v for k,v in state.items() if k not in found}
-    for at in dict.fromkeys(at for at,_ in found.values()):
-        parts = {branch:state[k] for k,(a,branch) in found.items() if a==at}
-        wanted = branch_names(3 if set(parts)&set(branches) else len(parts))
+    res,tams = {},{} # TAM -> branch -> tensor
+    for k,v in state.items():
+        if m := name.match(k): tams.setdefault(m[1], {})[m[2]] = v
+        else: res[k] = v
+    for at,parts in tams.items():
+        n = 3 if set(parts) & set(branches) else len(parts)
+        wanted = branch_names(n)
         if set(parts)!=set(wanted): continue # Comes out as missing
-        res[f"{at}.weight"] = torch.cat([parts[o].flatten(1)[...,None] for o in wanted], -1)
+        kernels = [parts[o].flatten(1) for o in wanted]
+        res[f"{at}.weight"] = torch.stack(kernels, -1)
     return res
 
 # %% ../../nbs/03_models/04_weights.ipynb #35b81898
@@ -82,8 +92,12 @@ def our_names(
 )->dict[str,Tensor]: # With names starting in `body.` and `head.`
     "Translate published names"
     if any(k.startswith("body.") for k in state): return dict(state)
-    at,gone = model.head_name+".",getattr(model, "file_heads", ()) # Several classifiers can't be ours; as parts of a head they are dropped
-    res = {("head."+k.removeprefix(at) if k.startswith(at) or k in gone else "body."+k): v for k,v in fuse_branches(state).items()}
+    at = model.head_name+"."
+    gone = getattr(model, "file_heads", ()) # Several classifiers can't be ours; as parts of a head they are dropped
+    res = {}
+    for k,v in fuse_branches(state).items():
+        of_head = k.startswith(at) or k in gone
+        res["head."+k.removeprefix(at) if of_head else "body."+k] = v
     w = res.get("head.weight")
     if w is not None: res["head.weight"] = w.flatten(1) # Some classifiers are 1 x 1 convolutions
     return res
@@ -95,10 +109,14 @@ def published_state(
     "The state of a model under the names that published files use"
     res = {}
     for k,v in model.state_dict().items():
-        k = k.removeprefix("body.") if k.startswith("body.") else f"{model.head_name}.{k.removeprefix('head.')}"
-        if not k.endswith(".tam.weight"): res[k] = v; continue
+        if k.startswith("body."): k = k.removeprefix("body.")
+        else: k = model.head_name+"."+k.removeprefix("head.")
+        if not k.endswith(".tam.weight"):
+            res[k] = v
+            continue
+        at = k.removesuffix(".weight")
         for i,o in enumerate(branch_names(v.shape[-1])):
-            res[f"{k[:-7]}.{o}.fc1.weight"] = v[...,i,None,None].contiguous()
+            res[f"{at}.{o}.fc1.weight"] = v[...,i,None,None].contiguous()
     return res
 
 # %% ../../nbs/03_models/04_weights.ipynb #bb22fe29
@@ -116,25 +134,35 @@ class WeightsReport:
     def fraction(self)->float: return self.matched/self.total
 
     def _repr_markdown_(self):
-        rows = dict(file=self.file, sha256=self.sha256[:16]+"…", loaded=f"{self.matched} of {self.total} tensors ({self.fraction:.1%})",
-            kept=f"{len(self.kept)} tensors", unused=f"{len(self.unused)} tensors of the file", notes="; ".join(self.notes) or "none")
-        return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k,v in rows.items())])
+        loaded = f"{self.matched} of {self.total} tensors ({self.fraction:.1%})"
+        unused = f"{len(self.unused)} tensors of the file"
+        notes = "; ".join(self.notes) or "none"
+        file = dict(file=self.file, sha256=self.sha256[:16]+"…")
+        return facts_table(dict(**file, loaded=loaded, kept=f"{len(self.kept)} tensors", unused=unused, notes=notes))
 
 # %% ../../nbs/03_models/04_weights.ipynb #9610672d
 def _drop_classifier(state, own, notes):
     "Take the head out of `state` where it doesn't fit; returns the names taken out"
-    theirs,ours = [k for k in state if k.startswith("head.")],[k for k in own if k.startswith("head.")]
-    if set(theirs)==set(ours) and all(state[k].shape==own[k].shape for k in theirs): return []
+    def shapes(tensors): return {k:v.shape for k,v in tensors.items() if k.startswith("head.")}
+    theirs = shapes(state)
+    if theirs==shapes(own): return []
     if not theirs: notes.append("the file has no classifier, the model's own stays")
     else:
-        n = next((len(state[k]) for k in theirs if state[k].ndim>1), len(state[theirs[0]])) # A batch norm may come first
-        notes.append(f"the file's classifier ({n} outputs) does not fit and was dropped")
+        matrices = [s for s in theirs.values() if len(s)>1] or list(theirs.values()) # A batch norm may come first
+        notes.append(f"the file's classifier ({matrices[0][0]} outputs) does not fit and was dropped")
     for k in theirs: del state[k]
-    return theirs
+    return list(theirs)
 
 def _optional(name):
     "Tensors that old files lack or that published image networks have in addition"
     return name.endswith("num_batches_tracked") or name.startswith(("body.aux", "body.AuxLogits"))
+
+def _tam_in(names): return any(".tam." in k for k in names)
+
+def _needed(name, without_tam):
+    "Must a file have this tensor of the model?"
+    if name.startswith("head.") or _optional(name): return False
+    return not (without_tam and ".tam." in name)
 
 # %% ../../nbs/03_models/04_weights.ipynb #fcd59184
 def load_weights(
@@ -144,20 +172,23 @@ def load_weights(
     trusted:bool=False, # Let a pickle run what it holds; only for files of your own
 )->WeightsReport: # Also kept as `model.weights_report`
     "Load weights, account for every tensor, or raise and leave the model as it was"
-    state,own,notes = our_names(read_state(path, trusted), model),model.state_dict(),[]
-    unused = _drop_classifier(state, own, notes)
+    state = our_names(read_state(path, trusted), model)
+    own,notes = model.state_dict(),[]
+    dropped = _drop_classifier(state, own, notes)
     if require_tam is None: require_tam = getattr(model, "needs_tam", False)
-    no_tam = not any(".tam." in k for k in state) and not require_tam
-    if no_tam and any(".tam." in k for k in own): notes.append("the file has no TAM weights, TAM stays in its first state")
-    missing = [k for k in own if k not in state and not k.startswith("head.") and not _optional(k) and not (no_tam and ".tam." in k)]
-    extra = [k for k in state if k not in own and not _optional(k)]
+    without_tam = not require_tam and not _tam_in(state)
+    if without_tam and _tam_in(own): notes.append("the file has no TAM weights, TAM stays in its first state")
+    kept = [k for k in own if k not in state]
+    unused = [k for k in state if k not in own]
+    missing = [k for k in kept if _needed(k, without_tam)]
+    extra = [k for k in unused if not _optional(k)]
     wrong = [k for k in state if k in own and state[k].shape!=own[k].shape]
     _refuse(path, model, missing, extra, wrong, state)
-    use = {k: v for k,v in state.items() if k in own}
+    use = {k:v for k,v in state.items() if k in own}
     model.load_state_dict(use, strict=False)
     if any(k.startswith("head.") for k in use): model.vocab = _vocab_in(path)
-    model.weights_report = WeightsReport(Path(path).name, file_sha256(path), len(use), len(own), [k for k in own if k not in use],
-        unused+[k for k in state if k not in own], notes)
+    counts = dict(matched=len(use), total=len(own))
+    model.weights_report = WeightsReport(Path(path).name, file_sha256(path), **counts, kept=kept, unused=dropped+unused, notes=notes)
     return model.weights_report
 
 # %% ../../nbs/03_models/04_weights.ipynb #b23a59b7
@@ -166,17 +197,20 @@ def _refuse(path, model, missing, extra, wrong, state):
     if not (missing or extra or wrong): return
     name = (model.config or {}).get("name", type(model.body).__name__)
     found = {"missing": missing, "too many": extra, "of another shape": wrong}
-    said = [f"{what}: {len(v)} (first {v[0]})" for what,v in found.items() if v]
+    counts = [f"{what}: {len(names)} (first {names[0]})" for what,names in found.items() if names]
+    why = f"does not fit {name}: {', '.join(counts)}"
     if extra and all(".tam." in k for k in extra): hint = "use the network with TAM (tam_...)"
     elif missing and all(".tam." in k for k in missing): hint = "use a file that holds all TAM weights"
     else: hint = _other_tam(model, wrong, state) or "use the file of this network"
-    raise SoccerKDError.of(path, f"does not fit {name}: {', '.join(said)}", hint)
+    raise SoccerKDError.of(path, why, hint)
 
 # %% ../../nbs/03_models/04_weights.ipynb #7d09c426
 def _other_tam(model, wrong, state):
     "What to do if nothing is wrong but the kind of TAM; None if it is something else"
     if not wrong or not all(".tam." in k for k in wrong): return None
-    (_,mixed,r),(_,_,ours) = state[wrong[0]].shape,model.state_dict()[wrong[0]].shape
+    first = wrong[0]
+    _,mixed,r = state[first].shape
+    ours = model.state_dict()[first].shape[-1]
     if r!=ours: return f"make the network with r={r}, as many frames as the file blends (this one blends {ours})"
     return f"make the network with depthwise={mixed==1}"
 
@@ -195,9 +229,12 @@ def save_weights(
     "Write the weights and the model's configuration"
     path = Path(path)
     if path.suffix!=".safetensors": raise SoccerKDError.of(path, "is not named .safetensors", "give it that suffix")
-    state = {k: v.detach().cpu().contiguous() for k,v in model.state_dict().items()} # The format has no channels-last tensors
-    facts = dict(config=model.config if isinstance(model, ClipNet) else None, **metadata)
-    if getattr(model, "vocab", None) is not None: facts.setdefault("vocab", list(model.vocab))
+    def plain(v): return v.detach().cpu().contiguous() # The format has no channels-last tensors
+    state = {k: plain(v) for k,v in model.state_dict().items()}
+    config = model.config if isinstance(model, ClipNet) else None
+    facts = dict(config=config, **metadata)
+    vocab = getattr(model, "vocab", None)
+    if vocab is not None: facts.setdefault("vocab", list(vocab))
     header = {k: json.dumps(v, default=str) for k,v in facts.items()}
     with atomic_path(path) as tmp: save_file(_own_memory(state), tmp, header)
     return path
@@ -208,7 +245,8 @@ def weights_metadata(
     "What the header of a file says, `config` among it"
     refuse_pointer(path)
     try:
-        with safe_open(path, "pt") as f: return {k: json.loads(v) for k,v in (f.metadata() or {}).items()}
+        with safe_open(path, "pt") as f: header = f.metadata() or {}
+        return {k: json.loads(v) for k,v in header.items()}
     except (OSError, SafetensorError, ValueError) as e:
         raise SoccerKDError.of(path, f"has no header that can be read ({e})", "use a file of save_weights") from None
 
@@ -218,7 +256,8 @@ def _own_memory(state):
     seen,res = set(),{}
     for k,v in state.items():
         at = v.untyped_storage().data_ptr()
-        res[k] = v.clone() if at in seen and v.numel() else v
+        shared = at in seen and v.numel()>0
+        res[k] = v.clone() if shared else v
         seen.add(at)
     return res
 
@@ -229,12 +268,14 @@ def cached_weights(
 )->Path:
     "Path of torchvision's published weights in PyTorch's cache"
     if name not in tvm.list_models():
-        raise SoccerKDError.of(which, f"is no set of weights for {name}, for which there are none", "leave weights= out, or give the path of a file")
+        why = f"is no set of weights for {name}, for which there are none"
+        raise SoccerKDError.of(which, why, "leave weights= out, or give the path of a file")
     known = tvm.get_model_weights(name)
     if which not in known.__members__:
         raise SoccerKDError.of(which, f"is no set of weights for {name}", f"use {' or '.join(known.__members__)}")
     url = known[which].url
-    path = Path(torch.hub.get_dir())/"checkpoints"/url.rsplit("/", 1)[-1]
-    if not path.exists(): raise SoccerKDError.of(path.name, "is not in PyTorch's cache, and nothing is downloaded by itself",
-        f"fetch {url} into {path.parent}, or give weights= the path of a file")
-    return path
+    folder = Path(torch.hub.get_dir())/"checkpoints"
+    path = folder/url.rsplit("/", 1)[-1]
+    if path.exists(): return path
+    why = "is not in PyTorch's cache, and nothing is downloaded by itself"
+    raise SoccerKDError.of(path.name, why, f"fetch {url} into {folder}, or give weights= the path of a file")

@@ -26,15 +26,18 @@ def _builder(
 )->ClipNet:
     "The network that `name` stands for, with random weights"
     base = name.removeprefix("tam_")
-    if m := re.fullmatch(r"tam_resnet(10|18|34|50|101)", name): return tam_resnet(int(m[1]), n_classes, **kw)
-    if m := re.fullmatch(r"jointnet(\d+)", name): return jointnet(int(m[1]), n_classes, **kw)
+    depth = re.fullmatch(r"(tam_resnet|jointnet)(\d+)", name)
+    if depth and depth[1]=="jointnet": return jointnet(int(depth[2]), n_classes, **kw)
+    if depth and depth[2] in ("10", "18", "34", "50", "101"): return tam_resnet(int(depth[2]), n_classes, **kw)
     if name in video_names(): return video_net(name, n_classes, **kw)
     if name.startswith("timm/"): return timm_net(name.removeprefix("timm/"), n_classes, **kw)
     if base in image_names():
-        tam = {o: kw.pop(o) for o in list(inspect.signature(TAM).parameters)[1:] if o in kw} if base!=name else None
+        if base==name: return image_net(name, n_classes, **kw)
+        options = list(inspect.signature(TAM).parameters)[1:]
+        tam = {o: kw.pop(o) for o in options if o in kw}
         return image_net(base, n_classes, tam=tam, **kw)
-    raise SoccerKDError.of(f"model {name!r}", "is not known",
-        "use tam_resnet18, resnet18, jointnet50, r2plus1d_18, any image network of torchvision, tam_ before one, or timm/ before one of timm")
+    known = "tam_resnet18, resnet18, jointnet50, r2plus1d_18, any image network of torchvision, tam_ before one"
+    raise SoccerKDError.of(f"model {name!r}", "is not known", f"use {known}, or timm/ before one of timm")
 
 # %% ../../nbs/03_models/07_zoo.ipynb #aba8e0ea
 def _named(name, n_classes, n_frames=8, **kw):
@@ -42,7 +45,8 @@ def _named(name, n_classes, n_frames=8, **kw):
     try: return _builder(name, n_classes, n_frames=n_frames, **kw)
     except TypeError as e:
         if "argument" not in str(e): raise
-        raise SoccerKDError.of(name, f"does not take these options ({e})", f"leave out what it does not know of {', '.join(kw)}") from None
+        remedy = f"leave out what it does not know of {', '.join(kw)}"
+        raise SoccerKDError.of(name, f"does not take these options ({e})", remedy) from None
 
 # %% ../../nbs/03_models/07_zoo.ipynb #a8b0dbdb
 def find_weights(
@@ -50,13 +54,13 @@ def find_weights(
     weights, # Path of a file, or a name such as `DEFAULT` or `IMAGENET1K_V1`
 )->Path:
     "The file that `weights` stands for, or one sentence why there is none"
-    what = f"weights={weights}"
+    what,give = f"weights={weights}","give the path of a .safetensors or .pth file"
     if not re.fullmatch(r"DEFAULT|(IMAGENET|KINETICS)\w+", str(weights)):
         if Path(weights).is_file(): return Path(weights)
-        raise SoccerKDError.of(what, "does not exist, and is no name of weights", "give the path of a .safetensors or .pth file, or DEFAULT for torchvision's own")
+        raise SoccerKDError.of(what, "does not exist, and is no name of weights", f"{give}, or DEFAULT for torchvision's own")
     base = name.removeprefix("tam_")
     if base in (*image_names(), *video_names()): return cached_weights(base, str(weights))
-    raise SoccerKDError.of(what, f"is a name of torchvision, which has no network {name}", "give the path of a .safetensors or .pth file")
+    raise SoccerKDError.of(what, f"is a name of torchvision, which has no network {name}", give)
 
 # %% ../../nbs/03_models/07_zoo.ipynb #f702f4b4
 def create_model(
@@ -68,12 +72,13 @@ def create_model(
     **kw, # Options of the network: `precision`, `dropout`, `temporal_pool`, `variant`, `freeze`, `random_backbone`, `cifar_stem`, those of `TAM` ...
 )->ClipNet: # `[B,3,T,H,W]` to `[B,K]`
     "A teacher or student by name"
-    if name.startswith("tam_"): kw.setdefault("init", "motion" if weights is None else "identity") # Nothing to keep, or a trained branch
+    if name.startswith("tam_"): # Nothing to keep, or a trained branch
+        kw.setdefault("init", "motion" if weights is None else "identity")
+    if weights is not None and kw.get("random_backbone"):
+        raise SoccerKDError.of("random_backbone=True", "contradicts weights=", "give one of the two")
     model = _named(name, n_classes, n_frames, **kw)
     if weights is None: refuse_random_backbone(model)
-    elif kw.get("random_backbone"): raise SoccerKDError.of("random_backbone=True", "contradicts weights=", "give one of the two")
-    else:
-        load_weights(model, find_weights(name, weights), require_tam=require_tam)
+    else: load_weights(model, find_weights(name, weights), require_tam=require_tam)
     return model
 
 # %% ../../nbs/03_models/07_zoo.ipynb #ca9f3ae1
@@ -93,5 +98,7 @@ def read_model(
         raise SoccerKDError.of(path, "does not say which network it belongs to", "use create_model(name, n_classes, weights=path)")
     model = model_from_config(config)
     rep = load_weights(model, path)
-    if rep.kept: raise SoccerKDError.of(path, f"lacks {len(rep.kept)} tensors (first {rep.kept[0]})", "save the network again")
+    if rep.kept:
+        why = f"lacks {len(rep.kept)} tensors (first {rep.kept[0]})"
+        raise SoccerKDError.of(path, why, "save the network again")
     return model.eval()
