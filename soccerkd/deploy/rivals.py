@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
-from ..core import SoccerKDError, atomic_path
+from ..core import atomic_path
 from ..world.render import Painter
 from ..world.clips import CLASSES, make_scene
 from ..models.clipnet import precisions
