@@ -4,27 +4,25 @@
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #5a501100
 from __future__ import annotations
-import gc, importlib.util, multiprocessing, os, re, shutil, sys, tempfile, time
+import importlib.util, multiprocessing, os, shutil, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from fastai.callback.core import Callback, CancelFitException
 from fastai.data.core import DataLoaders
 from fastcore.all import patch
-from scipy.stats import binom
 from torch.utils.data import DataLoader
-from ..core import SoccerKDError, machine_info, pick_device, pick_precision, read_json, rng_for, seed_everything, write_json
+from ..core import SoccerKDError, machine_info, pick_device, pick_precision
+from ..core import read_json, rng_for, seed_everything, write_json
 from ..data.clips import ClipDataLoaders
 from ..data.decode import DecodeClip
 from ..world.clips import make_clips
 from ..distill.bank import TeacherBank
-from ..distill.callback import DistillCallback, frozen
-from ..distill.learner import adamw, distill_learner, teacher_learner
+from ..distill.callback import frozen
+from ..distill.learner import distill_learner, teacher_learner
 from ..evaluate.efficiency import count_macs, interleaved_ms
 from ..models.speed import keep_memory
 from ..models.zoo import create_model
@@ -33,63 +31,10 @@ from ..video.reader import open_video
 from ..video.sampling import segment_times
 from .export import calibration_clips, export_forms
 from .rivals import *
+from .timing import *
 
 # %% auto #0
-__all__ = ['quick_parts', 'done', 'in_turns', 'median_interval', 'speed_row', 'Bench', 'EpochClock', 'epoch_of', 'loop_over',
-           'matrix_rate', 'Ready', 'peak_memory', 'memory_of', 'exponents', 'run_bench', 'bench_text']
-
-# %% ../../nbs/06_deploy/05_bench.ipynb #a5dcec4c
-def done(
-    device, # Where work was sent
-)->float: # Seconds of the clock
-    "Wait until a device has finished; the time then"
-    if torch.device(device).type=="cuda": torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-def in_turns(
-    ways:dict, # Name to function; what it returns, if anything, is taken for its seconds
-    rounds:int=5, # Counted rounds; in each, every way runs once
-    warmup:int=1, # Rounds before, not counted
-    device="cpu", # Where the work is done
-    patience:float|None=None, # Seconds; after six counted rounds no further one begins later than that
-)->pd.DataFrame: # Seconds, a row for each round, a column for each way
-    "Time some ways to do the same thing"
-    rows,names,frozen,began = [],list(ways),gc.get_freeze_count(),time.monotonic()
-    gc.collect(); gc.freeze() # What is there need not be looked through before each run
-    try:
-        for i in range(warmup+rounds):
-            if patience is not None and i>=warmup+6 and time.monotonic()-began>patience: break
-            rows.append({})
-            for k in names if i%2 else names[::-1]:
-                gc.collect()
-                start = done(device)
-                own = ways[k]()
-                rows[-1][k] = done(device)-start if own is None else own
-    finally:
-        if not frozen: gc.unfreeze() # What a caller froze stays so
-    return pd.DataFrame(rows[warmup:])[names]
-
-# %% ../../nbs/06_deploy/05_bench.ipynb #263bb473
-def median_interval(
-    x, # Numbers, one for each round
-)->list[float]|None: # Least and most; None for fewer than six, which can't say
-    "Where the median lies with a confidence of at least 95 %: from order statistics, whatever the distribution"
-    if len(x)<6: return None
-    x = np.sort(np.asarray(x, float))
-    k = int(binom.ppf(.025, len(x), .5))-1 if len(x)>8 else 0
-    return [float(x[k]), float(x[len(x)-1-k])]
-
-def speed_row(
-    name:str, # What is compared
-    secs:pd.DataFrame, # From `in_turns`, with columns `ours` and others
-    per:float=1., # Divide the seconds by it, such as the number of clips
-    unit:str="s", # Of what is left
-)->dict:
-    "Ours against the fastest of the others"
-    best = secs.drop(columns="ours").median().idxmin()
-    ratios = secs[best]/secs.ours
-    return dict(name=name, ours=secs.ours.median()/per, other=secs[best].median()/per, ratio=ratios.median(), unit=unit, n=len(secs), rival=best,
-        low=ratios.quantile(.25), high=ratios.quantile(.75), surely=median_interval(ratios), every={k:secs[k].median()/per for k in secs})
+__all__ = ['quick_parts', 'Bench', 'memory_of', 'run_bench', 'bench_text']
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #663a88ea
 @dataclass
@@ -111,8 +56,11 @@ class Bench:
     small_teacher:str = "tam_resnet18" # Network
     patience:float|None = None # Seconds for the rounds of a comparison, see `in_turns`
     workers:int = field(default_factory=lambda: min(os.cpu_count() or 1, 8)) # Threads or processes for reading
-    def turns(self, ways, rounds, *args): return in_turns(ways, rounds, 1, *(args or (self.device,)), patience=self.patience)
-    def __post_init__(self): self.folder,self.device,self.precision = Path(self.folder),pick_device(self.device),pick_precision("auto", self.device)
+    def turns(self, ways, rounds, device=None):
+        return in_turns(ways, rounds, 1, device or self.device, patience=self.patience)
+    def __post_init__(self):
+        self.folder,self.device = Path(self.folder),pick_device(self.device)
+        self.precision = pick_precision("auto", self.device)
 
 @patch(as_prop=True)
 def path(self:Bench)->Path:
@@ -124,7 +72,8 @@ def loaders(self:Bench,
     **kwargs, # For `ClipDataLoaders.from_folder`
 )->ClipDataLoaders:
     "Ours, with all clips in memory"
-    return ClipDataLoaders.from_folder(self.path, **{**dict(n_frames=self.n_frames, size=self.size, bs=self.bs, seed=0, device=self.device), **kwargs})
+    usual = dict(n_frames=self.n_frames, size=self.size, bs=self.bs, seed=0, device=self.device)
+    return ClipDataLoaders.from_folder(self.path, **{**usual, **kwargs})
 
 @patch
 def network(self:Bench,
@@ -134,88 +83,48 @@ def network(self:Bench,
 )->nn.Module: # On the device
     "A network with weights that depend on its name only"
     seed_everything(0)
-    return create_model(name, n_classes=4, n_frames=n_frames or self.n_frames, precision=precision or self.precision).to(self.device)
+    how = dict(n_frames=n_frames or self.n_frames, precision=precision or self.precision)
+    return create_model(name, n_classes=4, **how).to(self.device)
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #a90c779d
 @patch
 def reading_jobs(self:Bench)->dict: # Kind to list of (path, seconds)
     "What is read: whole clips, and windows of a longer film"
-    few = [bench_film(self.folder/f"film{i}.mp4", size=self.film_size, seed=10*i) for i in range(self.films)]
-    long,rng = bench_film(self.folder/"long.mp4", parts=self.scenes, size=self.film_size),rng_for("windows", 0)
-    at = rng.uniform(0, self.scenes-1.5, 6)
-    return dict(clips=[(o, segment_times(0, 1, 8)) for o in few], windows=[(long, segment_times(s, s+1, 8)) for s in at])
+    def film(name, **how): return bench_film(self.folder/name, size=self.film_size, **how)
+    few = [film(f"film{i}.mp4", seed=10*i) for i in range(self.films)]
+    long = film("long.mp4", parts=self.scenes)
+    starts = rng_for("windows", 0).uniform(0, self.scenes-1.5, 6)
+    clips = [(o, segment_times(0, 1, 8)) for o in few]
+    windows = [(long, segment_times(s, s+1, 8)) for s in starts]
+    return dict(clips=clips, windows=windows)
 
 @patch
 def decode(self:Bench,
     short:int=126, # Short side of the pictures, in pixels
 )->list[dict]: # Rows
     "Clips and windows per second of each reader"
-    jobs,size = self.reading_jobs(),(short, round(short*self.film_size[1]/self.film_size[0]))
+    jobs,(height,width) = self.reading_jobs(),self.film_size
+    size = (short, round(short*width/height))
     def ours(path, times, _):
         with open_video(path, resize=short) as v: return v.read_at(times)
-    def first(path, *rest): forget_index(path); return ours(path, *rest)
-    def all_of(f, what):
+    def first(path, times, _):
+        forget_index(path)
+        return ours(path, times, _)
+    def reads(reader, what):
+        "A function that reads all clips or windows twice, in threads"
+        def read(job): return reader(*job, size)
         def run():
-            with ThreadPoolExecutor(self.workers) as ex: list(ex.map(lambda o: f(*o, size), jobs[what]*2))
+            with ThreadPoolExecutor(self.workers) as ex: list(ex.map(read, jobs[what]*2))
         return run
-    def row(name, f, what): return speed_row(name, self.turns({"ours":all_of(f, what), **{k:all_of(g, what) for k,g in bare_readers().items()}}, self.rounds+4, "cpu"), 2*len(jobs[what]), f"s/{what[:-1]}")
-    return [row("decode_vs_best", ours, "clips"), row("decode_first_open_vs_best", first, "clips"), row("decode_windows_vs_best", ours, "windows")]
-
-# %% ../../nbs/06_deploy/05_bench.ipynb #a50ec212
-def _used(
-    device, # Of the training
-)->float: # Seconds of the clock
-    "Wait for what the training has asked of its device, though not for batches on their way; the time then"
-    if torch.device(device).type=="cuda": torch.cuda.current_stream(device).synchronize()
-    return time.perf_counter()
-
-class EpochClock(Callback):
-    "Seconds of training, and those of them spent waiting for the next batch"
-    order = 100 # After everybody else
-    def __init__(self): self.total,self.waited = 0.,0.
-    def before_train(self): self.start = self.ready = done(self.dls.device); self.total = self.waited = 0.
-    def before_batch(self): self.waited += _used(self.dls.device)-self.ready # Copies and transforms on the device are waited for, too
-    def after_batch(self):
-        if self.training: self.ready = _used(self.dls.device)
-    def after_train(self): self.total = done(self.dls.device)-self.start; raise CancelFitException()
-
-def epoch_of(
-    learn, # A `Learner`
-)->tuple: # Function that trains an epoch and returns its seconds; the clock
-    "An epoch of training to be timed"
-    clock = EpochClock()
-    def run():
-        with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-3, cbs=clock)
-        return clock.total
-    return run,clock
-
-def loop_over(
-    batches, # A loader
-    step, # Function of a batch, see `plain_step`
-    device, # To wait for
-):
-    "An epoch of a plain loop"
-    def run():
-        start = done(device)
-        for b in batches: step(*b)
-        return done(device)-start
-    return run
-
-# %% ../../nbs/06_deploy/05_bench.ipynb #e5d8e134
-def _matrices(device, precision, n=None):
-    n = n or (8192 if torch.device(device).type=="cuda" else 1024)
-    return [torch.randn(n, n, device=device, dtype=dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=torch.float32)[precision]) for _ in range(2)]
-
-def matrix_rate(
-    device, # Where
-    precision:str="bf16", # Of the matrices
-    n:int|None=None, # Side of the matrices; 8192 on a GPU, 1024 elsewhere by default
-    rounds:int=5, # Products; the median counts
-)->float: # Floating-point operations per second
-    "What the device does at best"
-    a,b = _matrices(device, precision, n)
-    secs = in_turns(dict(product=lambda: (a@b, None)[1]), rounds, 3, device)
-    return 2*len(a)**3/float(secs["product"].median())
+    def row(name, reader, what):
+        readers = dict(ours=reader, **bare_readers())
+        ways = {k:reads(f, what) for k,f in readers.items()}
+        secs = self.turns(ways, self.rounds+4, "cpu")
+        return speed_row(name, secs, 2*len(jobs[what]), f"s/{what[:-1]}")
+    return [
+        row("decode_vs_best", ours, "clips"),
+        row("decode_first_open_vs_best", first, "clips"),
+        row("decode_windows_vs_best", ours, "windows")]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #e888e53b
 @patch
@@ -225,13 +134,15 @@ def banked(self:Bench,
     views:int=4, # Of each clip
 )->tuple: # Learner, and seconds that the bank took
     "A student with a bank"
-    dls,start = self.loaders(),time.perf_counter()
+    dls = self.loaders()
+    start = time.perf_counter()
     path = self.folder/f"bank_{teacher}_{self.size}_{self.n_frames}_{len(dls.train_ds)}"
-    bank,took = TeacherBank.make(path, dls, self.network(teacher), views=views),path.with_suffix(".json")
-    secs = time.perf_counter()-start
+    bank = TeacherBank.make(path, dls, self.network(teacher), views=views)
+    secs,took = time.perf_counter()-start,path.with_suffix(".json")
     if took.exists(): secs = read_json(took) # It was there
     else: write_json(took, secs)
-    return distill_learner(dls, self.network(student or self.frame_student), bank=bank, precision=self.precision),secs
+    net = self.network(student or self.frame_student)
+    return distill_learner(dls, net, bank=bank, precision=self.precision),secs
 
 @patch
 def published(self:Bench,
@@ -245,23 +156,36 @@ def published(self:Bench,
             if not folder.exists(): made.rename(folder)
     nets = [self.network(o, 1, "fp32") for o in (self.frame_student, teacher)]
     opt = torch.optim.SGD(nets[0].parameters(), lr=.01, momentum=.9, weight_decay=5e-4)
-    loader = published_loader(folder, self.size, self.bs*self.n_frames, workers=min(self.workers, 4), pin_memory=self.device.type=="cuda")
+    how = dict(workers=min(self.workers, 4), pin_memory=self.device.type=="cuda")
+    loader = published_loader(folder, self.size, self.bs*self.n_frames, **how)
     return loop_over(loader, published_step(*nets, opt, self.device), self.device)
+
+@patch
+def _against_published(self:Bench, name, teacher):
+    "A row for one teacher, with what the device gave in each round and when the bank has paid"
+    learn,secs = self.banked(teacher)
+    run,_ = epoch_of(learn)
+    def product(): return 1e12/matrix_rate(self.device, self.precision) # What the device gives at that moment
+    ways = dict(ours=run, published=self.published(teacher), product=product)
+    turns = self.turns(ways, self.rounds+3)
+    row = speed_row(name, turns.drop(columns="product"), unit="s/epoch")
+    rates = 1e12/turns["product"]
+    each = dict(ours=turns.ours.tolist(), published=turns.published.tolist())
+    saved = max(row["other"]-row["ours"], 1e-9) # By each epoch
+    row.update(teacher=teacher, turns=dict(each, matrix_rate=rates.tolist()))
+    return dict(row, bank_seconds=secs, bank_pays_after_epochs=secs/saved)
 
 @patch
 def epoch_vs_published(self:Bench)->list[dict]: # Rows
     "An epoch with a bank against one of the published way, for two teachers"
-    rows = []
-    for teacher,name in ((self.teacher, "epoch_vs_published"), (self.small_teacher, "epoch_vs_published_small_teacher")):
-        learn,secs = self.banked(teacher)
-        def product(): return 1e12/matrix_rate(self.device, self.precision) # What the device gives at that moment
-        turns = self.turns(dict(ours=epoch_of(learn)[0], published=self.published(teacher), product=product), self.rounds+3)
-        rows.append(speed_row(name, turns.drop(columns="product"), unit="s/epoch"))
-        rows[-1].update(teacher=teacher, turns=dict(ours=turns.ours.tolist(), published=turns.published.tolist(), matrix_rate=(1e12/turns["product"]).tolist()), bank_seconds=secs, bank_pays_after_epochs=secs/max(rows[-1]["other"]-rows[-1]["ours"], 1e-9))
-    return rows
+    large = self._against_published("epoch_vs_published", self.teacher)
+    return [large, self._against_published("epoch_vs_published_small_teacher", self.small_teacher)]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #28100ecc
-def _trained_with(net): return torch.optim.AdamW(net.parameters(), lr=1e-3, betas=(.9,.99), eps=1e-5, weight_decay=.01, fused=True)
+def _trained_with(net):
+    "The optimiser of our recipes"
+    how = dict(betas=(.9,.99), eps=1e-5, weight_decay=.01, fused=True)
+    return torch.optim.AdamW(net.parameters(), lr=1e-3, **how)
 
 @patch
 def plain(self:Bench,
@@ -269,53 +193,54 @@ def plain(self:Bench,
     workers:int, # Processes of its loader
 ): # Function that trains an epoch
     "A plain loop, an epoch of it"
+    clips = dls.train_ds.items
     decode = DecodeClip(self.n_frames, round(self.size*1.125))
-    frames = [decode.decode_clip(c)[0] for c in dls.train_ds.items]
-    data = PlainClips(frames, [dls.vocab.o2i[c.label] for c in dls.train_ds.items], self.size, decode.slots)
-    more = dict(persistent_workers=True) if workers else {}
-    loader = DataLoader(data, self.bs, shuffle=True, drop_last=True, num_workers=workers, pin_memory=self.device.type=="cuda", **more)
+    frames = [decode.decode_clip(c)[0] for c in clips]
+    labels = [dls.vocab.o2i[c.label] for c in clips]
+    data = PlainClips(frames, labels, self.size, decode.slots)
+    how = dict(num_workers=workers, persistent_workers=workers>0, pin_memory=self.device.type=="cuda")
+    loader = DataLoader(data, self.bs, shuffle=True, drop_last=True, **how)
     net,teacher = self.network(self.student),self.network(self.teacher)
-    return loop_over(loader, plain_step(net, teacher, _trained_with(net), self.device, self.precision), self.device)
+    step = plain_step(net, teacher, _trained_with(net), self.device, self.precision)
+    return loop_over(loader, step, self.device)
 
 @patch
 def epoch_vs_plain_loop(self:Bench)->list[dict]: # Rows
     "An epoch with the teacher beside the student, against a plain loop"
     dls = self.loaders()
-    run,_ = epoch_of(distill_learner(dls, self.network(self.student), teacher=self.network(self.teacher), precision=self.precision))
-    others = {f"{w} workers":self.plain(dls, w) for w in sorted({0, min(self.workers, 8)})}
-    return [speed_row("epoch_vs_plain_loop", self.turns(dict(ours=run, **others), 3*self.rounds), unit="s/epoch")]
+    student,teacher = self.network(self.student),self.network(self.teacher)
+    run,_ = epoch_of(distill_learner(dls, student, teacher=teacher, precision=self.precision))
+    numbers = sorted({0, min(self.workers, 8)})
+    others = {f"{w} workers":self.plain(dls, w) for w in numbers}
+    secs = self.turns(dict(ours=run, **others), 3*self.rounds)
+    return [speed_row("epoch_vs_plain_loop", secs, unit="s/epoch")]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #eb9cb798
-class Ready:
-    "Batches that lie on the device"
-    n_inp = 1
-    def __init__(self, batches, device): self.batches,self.device,self.dataset,self.bs = batches,device,batches,len(batches[0][1])
-    def __iter__(self): return iter(self.batches)
-    def __len__(self): return len(self.batches)
-    def one_batch(self): return self.batches[0]
-    def to(self, device): return self
-
 @patch
 def ready(self:Bench,
     n:int=3, # Batches
 )->list: # (clips, labels)
     "Some batches on the device"
     dls,res = self.loaders(),[]
-    while len(res)<n: res += [tuple(o.as_subclass(torch.Tensor) for o in b) for b in dls.train]
+    def bare(batch): return tuple(o.as_subclass(torch.Tensor) for o in batch)
+    while len(res)<n: res += [bare(b) for b in dls.train]
     return res[:n]
 
 @patch
 def callback_overhead(self:Bench)->list[dict]: # One row
     "A Learner with DistillCallback against a plain loop, on ready batches"
-    few = slice(None if self.device.type=="cuda" else 4) # On a processor short steps, so that there are many
-    batches,nets = [tuple(o[few] for o in b) for b in self.ready(1)],[(self.network(self.student), self.network(self.student)) for _ in range(2)] # A small teacher: what the callback costs is a larger share then
+    few = None if self.device.type=="cuda" else 4 # On a processor short steps, so that there are many
+    batches = [tuple(o[:few] for o in b) for b in self.ready(1)]
+    def pair(): return [self.network(self.student) for _ in range(2)] # With a small teacher the callback's share is larger
+    ours,others = pair(),pair()
     dls = DataLoaders(Ready(batches, self.device), Ready(batches[:1], self.device))
-    learn = teacher_learner(dls, nets[0][0], precision=self.precision).distill_from(nets[0][1], .5, 4.)
-    plain = loop_over(batches, plain_step(*nets[1], _trained_with(nets[1][0]), self.device, self.precision), self.device)
-    secs = self.turns(dict(ours=epoch_of(learn)[0], other=plain), 20*self.rounds) # A step each: the machine is the same for both
-    r = speed_row("callback_overhead", secs, len(batches), "share of a step")
-    extra = secs.ours/secs.other-1
-    return [{**r, "ratio":float(extra.median()), "low":float(extra.quantile(.25)), "high":float(extra.quantile(.75)), "surely":median_interval(extra)}]
+    learn = teacher_learner(dls, ours[0], precision=self.precision).distill_from(ours[1], .5, 4.)
+    step = plain_step(*others, _trained_with(others[0]), self.device, self.precision)
+    ways = dict(ours=epoch_of(learn)[0], other=loop_over(batches, step, self.device))
+    secs = self.turns(ways, 20*self.rounds) # A step each: the machine is the same for both
+    each = secs.median()/len(batches)
+    extra,more = secs.ours/secs.other-1,dict(rival="other", every=each.to_dict())
+    return [ratio_row("callback_overhead", each.ours, each.other, extra, "share of a step", **more)]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #8c92b27d
 @patch
@@ -324,9 +249,14 @@ def data_wait(self:Bench)->list[dict]: # One row
     learn,_ = self.banked(self.small_teacher, self.student)
     run,clock = epoch_of(learn)
     shares = []
-    secs = self.turns(dict(ours=lambda: (t := run(), shares.append(clock.waited/t))[0]), 2*self.rounds+1).ours
-    shares = shares[-len(secs):]
-    return [dict(name="data_wait", ours=float(secs.median()), other=None, ratio=float(np.median(shares)), unit="share of an epoch", n=len(shares), low=min(shares), high=max(shares), surely=median_interval(shares))]
+    def epoch():
+        secs = run()
+        shares.append(clock.waited/secs)
+        return secs
+    secs = self.turns(dict(ours=epoch), 2*self.rounds+1).ours
+    counted = shares[-len(secs):]
+    least,most = min(counted),max(counted)
+    return [ratio_row("data_wait", secs.median(), None, counted, "share of an epoch", low=least, high=most)]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #79f660e6
 @patch
@@ -334,12 +264,16 @@ def student_vs_teacher(self:Bench,
     batches=(1, 32), # Clips at a time
 )->list[dict]: # A row for each batch
     "Latency of the student against that of its teacher"
-    nets,rows = dict(ours=self.network(self.student), other=self.network(self.teacher)),[]
-    macs = {k:count_macs(m, torch.zeros(1, 3, self.n_frames, self.size, self.size)) for k,m in nets.items()}
+    nets = dict(ours=self.network(self.student), other=self.network(self.teacher))
+    shape = (3, self.n_frames, self.size, self.size)
+    gmacs = {k:count_macs(m, torch.zeros(1, *shape))/1e9 for k,m in nets.items()}
+    rows = []
     for b in batches:
-        ms = interleaved_ms(nets, torch.rand(b, 3, self.n_frames, self.size, self.size), n=20 if b==1 else 2*self.rounds+3)
+        rounds = 20 if b==1 else 2*self.rounds+3
+        ms = interleaved_ms(nets, torch.rand(b, *shape), n=rounds)
         name = "student_vs_teacher_latency" if b==1 else f"student_vs_teacher_batch_{b}"
-        rows.append(dict(speed_row(name, ms/1000, b, "s/clip"), clips_per_s={k:1000*b/float(ms[k].median()) for k in ms}, gmacs={k:v/1e9 for k,v in macs.items()}))
+        per_s = {k:1000*b/float(ms[k].median()) for k in ms}
+        rows.append(dict(speed_row(name, ms/1000, b, "s/clip"), clips_per_s=per_s, gmacs=gmacs))
     return rows
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #ced28715
@@ -349,37 +283,48 @@ def onnx_vs_torch(self:Bench,
 )->list[dict]: # Two rows, or none without onnxruntime
     "Latency of the student by onnxruntime against PyTorch's, on the processor"
     if importlib.util.find_spec("onnxruntime") is None: return []
-    learn = teacher_learner(self.loaders(device="cpu"), self.network(self.student).cpu(), precision="fp32")
+    net = self.network(self.student).cpu()
+    learn = teacher_learner(self.loaders(device="cpu"), net, precision="fp32")
     clips = calibration_clips(learn, 32)
-    ways = export_forms(learn, self.folder/"onnx", f"{self.student}_{self.size}_{self.n_frames}", clips)
+    name = f"{self.student}_{self.size}_{self.n_frames}"
+    ways = export_forms(learn, self.folder/"onnx", name, clips)
     secs = interleaved_ms(ways, torch.as_tensor(clips[:1]), n)/1000
-    torch_secs = secs[[k for k in secs if k.startswith("PyTorch")]]
-    return [speed_row(f"onnx_{k}_vs_torch_latency", torch_secs.assign(ours=secs[f"ONNX {k}"]), unit="s/clip") for k in ("fp32", "int8")]
+    by_torch = secs[[k for k in secs if k.startswith("PyTorch")]]
+    def row(form):
+        turns = by_torch.assign(ours=secs[f"ONNX {form}"])
+        return speed_row(f"onnx_{form}_vs_torch_latency", turns, unit="s/clip")
+    return [row("fp32"), row("int8")]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #004109be
 @patch
 def bank_loss_difference(self:Bench)->list[dict]: # One row
     "Largest difference between the distillation loss with a bank and beside the teacher"
-    dls,teacher,tf32 = self.loaders(),self.network(self.small_teacher, precision="fp32"),torch.backends.cudnn.allow_tf32
+    dls,teacher = self.loaders(),self.network(self.small_teacher, precision="fp32")
+    tf32 = torch.backends.cudnn.allow_tf32
     def losses(dls, **how):
         dls.reseed(0)
-        learn,seen = distill_learner(dls, self.network(self.student, precision="fp32"), precision="fp32", **how),[]
-        with learn.no_bar(), learn.no_logging(), learn.added_cbs(cb := EpochClock()): learn.fit(1, 0.) # Weights that learn would blow up the last bit of each step
+        net = self.network(self.student, precision="fp32")
+        learn = distill_learner(dls, net, precision="fp32", **how)
+        with learn.no_bar(), learn.no_logging(), learn.added_cbs(EpochClock()):
+            learn.fit(1, 0.) # Weights that learn would blow up the last bit of each step
         return np.array([float(kd) for _,_,kd in learn.distill.parts])
     torch.backends.cudnn.allow_tf32 = False # A GPU would otherwise round the inputs of each convolution to ten bits
     try:
         bank = TeacherBank.make(self.folder/"bank_fp32", dls, teacher, views=2)
-        a,b = losses(dls, bank=bank),losses(bank.attach(dls)[0], teacher=teacher)
+        with_bank = losses(dls, bank=bank)
+        beside = losses(bank.attach(dls)[0], teacher=teacher)
     finally: torch.backends.cudnn.allow_tf32 = tf32
-    return [dict(name="bank_loss_difference", ours=float(a.mean()), other=float(b.mean()), ratio=float(np.abs(a-b).max()), unit="nats", n=len(a))]
+    most = float(np.abs(with_bank-beside).max())
+    means = dict(ours=float(with_bank.mean()), other=float(beside.mean()))
+    return [dict(name="bank_loss_difference", **means, ratio=most, unit="nats", n=len(beside))]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #64211019
-def peak_memory()->float: # MB
-    "The most memory that this process has held since it began"
-    status = Path("/proc/self/status") # A new process inherits `ru_maxrss` of the one that started it, and this not
-    if status.exists(): return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1])/1024
-    import resource # Not on Windows, where the row fails and the others remain
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/(2**20 if sys.platform=="darwin" else 1024)
+@patch
+def _beside(self:Bench):
+    "An epoch of a student with the teacher beside it"
+    dls,student = self.loaders(),self.network(self.frame_student)
+    teacher = self.network(self.teacher)
+    return epoch_of(distill_learner(dls, student, teacher=teacher, precision=self.precision))[0]
 
 def memory_of(
     way:str, # `banked`, `beside` or `published`
@@ -391,9 +336,11 @@ def memory_of(
     before = peak_memory()
     if way=="published": run = bench.published(bench.teacher)
     elif way=="banked": run = epoch_of(bench.banked(bench.teacher)[0])[0]
-    else: run = epoch_of(distill_learner(bench.loaders(), bench.network(bench.frame_student), teacher=bench.network(bench.teacher), precision=bench.precision))[0]
+    else: run = bench._beside()
     run(); run()
-    return dict(way=way, host_mb=peak_memory()-before, device_mb=torch.cuda.max_memory_allocated()/1e6 if bench.device.type=="cuda" else None)
+    on_gpu = bench.device.type=="cuda"
+    device_mb = torch.cuda.max_memory_allocated()/1e6 if on_gpu else None
+    return dict(way=way, host_mb=peak_memory()-before, device_mb=device_mb)
 
 def _remember(q, way, settings): q.put(memory_of(way, settings))
 
@@ -401,7 +348,9 @@ def _remember(q, way, settings): q.put(memory_of(way, settings))
 @patch
 def settings(self:Bench, **kwargs)->dict:
     "What makes the same run in another process, or one of another size"
-    return dict({k:str(v) if k in ("folder", "device") else v for k,v in vars(self).items() if k not in ("precision", "patience")}, **kwargs)
+    res = {k:v for k,v in vars(self).items() if k not in ("precision", "patience")}
+    res.update(folder=str(self.folder), device=str(self.device))
+    return dict(res, **kwargs)
 
 @patch
 def memory_apart(self:Bench,
@@ -413,7 +362,9 @@ def memory_apart(self:Bench,
     q = ctx.SimpleQueue()
     p = ctx.Process(target=_remember, args=(q, way, self.settings()))
     p.start(); p.join()
-    if p.exitcode: raise SoccerKDError.of(f"the process for {way!r}", f"ended with {p.exitcode}", "run the benchmark with fewer clips or smaller batches")
+    if p.exitcode:
+        remedy = "run the benchmark with fewer clips or smaller batches"
+        raise SoccerKDError.of(f"the process for {way!r}", f"ended with {p.exitcode}", remedy)
     r = q.get()
     return r["device_mb"] or r["host_mb"]
 
@@ -421,23 +372,45 @@ def memory_apart(self:Bench,
 def memory(self:Bench)->list[dict]: # One row
     "Peak memory of two epochs with a bank, with the teacher beside the student, and in the published way"
     found = {way:self.memory_apart(way) for way in ("banked", "beside", "published")}
-    return [dict(name="memory_vs_published", ours=found["banked"], other=found["published"], ratio=found["published"]/found["banked"], unit="MB", n=1, every=found)]
+    ours,other = found["banked"],found["published"]
+    return [dict(name="memory_vs_published", ours=ours, other=other, ratio=other/ours, unit="MB", n=1, every=found)]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #a5ae7f6a
 @patch
 def growing(self:Bench)->dict: # Name to function
     "What takes longer with more clips, frames and pixels, at the size of this run"
-    net,x = self.network(self.student),torch.rand(1, 3, self.n_frames, self.size, self.size, device=self.device)
+    net = self.network(self.student)
+    x = torch.rand(1, 3, self.n_frames, self.size, self.size, device=self.device)
     raw = self.loaders(keep=False).train_ds
-    def once():
+    def latency():
         with frozen(net): net(x)
-    return dict(epoch=epoch_of(self.banked(self.small_teacher, self.student)[0])[0], reading=lambda: (list(raw), None)[1], latency=once)
+    def reading(): list(raw)
+    learn,_ = self.banked(self.small_teacher, self.student)
+    return dict(epoch=epoch_of(learn)[0], reading=reading, latency=latency)
 
-def exponents(
-    at:pd.DataFrame, # A column for each size, a row for each round
-)->np.ndarray: # One for each round
-    "The power with which something grows"
-    return np.polyfit(np.log([float(o) for o in at]), np.log(at.clip(lower=1e-9)).T.to_numpy(), 1)[0]
+@patch
+def _of_sizes(self:Bench, what, factors):
+    "This run with fewer and more clips, frames or pixels, by their number"
+    res = {}
+    for k in factors:
+        x = round(getattr(self, what)*k)
+        other_clips = what=="clips" and x!=self.clips
+        folder = self.folder/f"grown_{x}" if other_clips else self.folder
+        res[x] = Bench(**self.settings(**{what:x}, teacher=self.small_teacher, folder=folder))
+    return res
+
+# %% ../../nbs/06_deploy/05_bench.ipynb #10904fa5
+@patch
+def _growth_of(self:Bench, benches, memory):
+    "What grows, with a column for each size; the sizes take turns"
+    ways = {str(x):b.growing() for x,b in benches.items()}
+    rounds = dict(epoch=self.rounds+3, reading=self.rounds+3, latency=8*self.rounds)
+    found = {}
+    for k,n in rounds.items():
+        found[k] = in_turns({x:o[k] for x,o in ways.items()}, n, 1, self.device)
+    if not memory: return found
+    held = {str(x):max(b.memory_apart("banked"), 1e-9) for x,b in benches.items()}
+    return dict(found, memory=pd.DataFrame([held]))
 
 @patch
 def growth(self:Bench,
@@ -447,15 +420,14 @@ def growth(self:Bench,
     "Exponents of the growth of seconds and memory; the sizes take turns"
     res = []
     for what,factors in steps.items():
-        xs = [round(getattr(self, what)*k) for k in factors]
-        def folder(x): return self.folder/f"grown_{x}" if what=="clips" and x!=self.clips else self.folder
-        benches = {x:Bench(**self.settings(**{what:x}, teacher=self.small_teacher, folder=folder(x))) for x in xs}
-        ways,name = {x:b.growing() for x,b in benches.items()},"pixels" if what=="size" else what.removeprefix("n_")
-        found = {k:in_turns({str(x):w[k] for x,w in ways.items()}, n, 1, self.device) for k,n in dict(epoch=self.rounds+3, reading=self.rounds+3, latency=8*self.rounds).items()}
-        if memory: found["memory"] = pd.DataFrame([{str(x):max(b.memory_apart("banked"), 1e-9) for x,b in benches.items()}])
-        for k,secs in found.items():
-            e = exponents(secs)/(2 if what=="size" else 1)
-            res.append(dict(name=f"{'' if k=='epoch' else k+'_'}growth_with_{name}", ours=float(secs[str(xs[1])].median()), other=None, ratio=float(np.median(e)), unit="exponent", n=len(e), surely=median_interval(e), at={x:float(secs[str(x)].median()) for x in xs}))
+        benches = self._of_sizes(what, factors)
+        sizes = list(benches)
+        name = "pixels" if what=="size" else what.removeprefix("n_")
+        for k,secs in self._growth_of(benches, memory).items():
+            at = {x:float(secs[str(x)].median()) for x in sizes}
+            powers = exponents(secs)/(2 if what=="size" else 1)
+            grown = f"growth_with_{name}" if k=="epoch" else f"{k}_growth_with_{name}"
+            res.append(ratio_row(grown, at[sizes[1]], None, powers, "exponent", at=at))
     return res
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #8006e669
@@ -464,20 +436,44 @@ def achieved(self:Bench,
     bs:int|None=None, # Clips in a batch; by default that of the run, and 64 on a GPU
 )->list[dict]: # One row
     "Operations per second of a training step over those of a matrix product"
-    bs,net = bs or (64 if self.device.type=="cuda" else self.bs),self.network(self.student)
-    x,y = torch.rand(bs, 3, self.n_frames, self.size, self.size, device=self.device),torch.arange(bs, device=self.device)%4
-    step = plain_step(net, None, _trained_with(net), self.device, self.precision)
-    a,b = _matrices(self.device, self.precision)
-    flops,products = 6*count_macs(net, x[:1])*bs,50 # Of a step: forward once, backward twice, two operations each
+    bs = bs or (64 if self.device.type=="cuda" else self.bs)
+    net = self.network(self.student)
+    x = torch.rand(bs, 3, self.n_frames, self.size, self.size, device=self.device)
+    y = torch.arange(bs, device=self.device)%4
+    train = plain_step(net, None, _trained_with(net), self.device, self.precision)
+    a,b = square_matrices(self.device, self.precision)
+    flops = 6*count_macs(net, x[:1])*bs # Of a step: forward once, backward twice, two operations each
+    products = 50
+    def step(): train(x, y)
     def product():
         for _ in range(products): a@b
-    secs = self.turns(dict(ours=lambda: (step(x, y), None)[1], product=product), 4*self.rounds)
-    ours,best = flops/secs.ours,products*2*len(a)**3/secs["product"]
-    return [dict(name="achieved_of_matrix_rate", ours=float(ours.median()), other=float(best.median()), ratio=float((ours/best).median()), low=float((ours/best).quantile(.25)), high=float((ours/best).quantile(.75)), surely=median_interval(ours/best), unit="FLOP/s", n=len(secs), batch=bs)]
+    secs = self.turns(dict(ours=step, product=product), 4*self.rounds)
+    ours = flops/secs.ours
+    best = products*2*len(a)**3/secs["product"]
+    return [ratio_row("achieved_of_matrix_rate", ours.median(), best.median(), ours/best, "FLOP/s", batch=bs)]
 
 # %% ../../nbs/06_deploy/05_bench.ipynb #12a9082e
-_shares = dict(decode=70, callback_overhead=75, data_wait=35, student_vs_teacher=40, onnx_vs_torch=10, bank_loss_difference=25, epoch_vs_plain_loop=170, epoch_vs_published=260, achieved=15) # Of 700 seconds
+_shares = dict(decode=70, callback_overhead=75, data_wait=35, student_vs_teacher=40, onnx_vs_torch=10,
+    bank_loss_difference=25, epoch_vs_plain_loop=170, epoch_vs_published=260, achieved=15) # Of 700 seconds
+_turns = dict(decode=3, epoch_vs_published=2) # Comparisons that take turns several times
 quick_parts = tuple(_shares)
+
+def _patience(parts, spent):
+    "Seconds for the rounds of the first of `parts`, so that a slow machine gets fewer rounds"
+    shares = [_shares.get(o, 0) for o in parts]
+    left = max(700-spent, 0)
+    secs = left*shares[0]/max(sum(shares), 1)
+    return .8*secs/_turns.get(parts[0], 1)
+
+def _parts(only, quick):
+    "Names of the comparisons to make"
+    every = (*quick_parts, "memory", "growth")
+    parts = list(only or (quick_parts if quick else every))
+    unknown = [o for o in parts if o not in every]
+    if not unknown: return parts
+    raise SoccerKDError.of(f"only={unknown[0]}", "is no comparison", f"choose from {', '.join(every)}")
+
+# %% ../../nbs/06_deploy/05_bench.ipynb #1449202a
 def run_bench(
     out="bench.json", # The rows are written here
     quick:bool=False, # Few clips and rounds
@@ -488,21 +484,21 @@ def run_bench(
 )->dict: # The content of `out`
     "Measure, row by row"
     keep_memory()
-    parts = list(only or quick_parts+(() if quick else ("memory", "growth")))
-    if unknown := [o for o in parts if o not in (*quick_parts, "memory", "growth")]: raise SoccerKDError.of(f"only={unknown[0]}", "is no comparison", f"choose from {', '.join((*quick_parts, 'memory', 'growth'))}")
+    parts = _parts(only, quick)
     place = Path(folder) if folder else Path(tempfile.mkdtemp())
-    bench = Bench(place, device, **{**(dict(clips=80, rounds=3) if quick else dict(clips=160, rounds=5)), **settings})
-    res = dict(machine=machine_info(), device=str(bench.device), precision=bench.precision, quick=quick, clips="SYNTHETIC", settings={k:v for k,v in bench.settings().items() if k not in ("folder", "device")}, rows=[], failed={})
+    usual = dict(clips=80, rounds=3) if quick else dict(clips=160, rounds=5)
+    bench = Bench(place, device, **{**usual, **settings})
+    used = {k:v for k,v in bench.settings().items() if k not in ("folder", "device")}
+    res = dict(machine=machine_info(), device=str(bench.device), precision=bench.precision)
+    res.update(quick=quick, clips="SYNTHETIC", settings=used, rows=[], failed={})
     begun = time.monotonic()
     try:
-        for i,o in enumerate(parts):
-            if quick: # A slow machine gets fewer rounds
-                left = max(700-(time.monotonic()-begun), 0)*_shares.get(o, 0)/max(sum(_shares.get(k, 0) for k in parts[i:]), 1)
-                bench.patience = .8*left/dict(decode=3, epoch_vs_published=2).get(o, 1)
+        for i,part in enumerate(parts):
+            if quick: bench.patience = _patience(parts[i:], time.monotonic()-begun)
             start = time.perf_counter()
-            try: res["rows"] += getattr(bench, o)()
-            except Exception as e: res["failed"][o] = f"{type(e).__name__}: {e}"
-            res.setdefault("seconds", {})[o] = round(time.perf_counter()-start, 1)
+            try: res["rows"] += getattr(bench, part)()
+            except Exception as e: res["failed"][part] = f"{type(e).__name__}: {e}"
+            res.setdefault("seconds", {})[part] = round(time.perf_counter()-start, 1)
             write_json(out, res)
     finally:
         if not folder: shutil.rmtree(place, ignore_errors=True)
@@ -513,7 +509,14 @@ def bench_text(
     found:dict, # From `run_bench`
 )->str:
     "The rows as lines"
-    def num(v): return "" if v is None else f"{v:.3g}"
-    rows = [f"{o['name']:36} {num(o['ours']):>9} {num(o['other']):>9} {num(o['ratio']):>9}  {o['unit']}" for o in found["rows"]]
-    head = f"{found['machine']['gpu'] if found['device'].startswith('cuda') else found['machine']['cpu']}, {found['machine']['cores']} cores, {found['precision']}, synthetic clips"
-    return "\n".join([head, f"{'':36} {'ours':>9} {'other':>9} {'ratio':>9}", *rows, *(f"{k}: {v}" for k,v in found["failed"].items())])
+    def number(o): return "" if o is None else f"{o:.3g}"
+    def line(name, cells): return " ".join([f"{name:36}", *(o.rjust(9) for o in cells)])
+    machine,numbers = found["machine"],("ours", "other", "ratio")
+    chip = machine["gpu" if found["device"].startswith("cuda") else "cpu"]
+    head = f"{chip}, {machine['cores']} cores, {found['precision']}, synthetic clips"
+    lines = [head, line("", numbers)]
+    for row in found["rows"]:
+        cells = line(row["name"], [number(row[k]) for k in numbers])
+        lines.append(f"{cells}  {row['unit']}")
+    lines += [f"{k}: {v}" for k,v in found["failed"].items()]
+    return "\n".join(lines)

@@ -40,27 +40,30 @@ def find_clips(
 )->list[Clip]:
     "The labelled clips at a path"
     path = Path(path)
-    if csv := _labels_csv(path): return clips_from_labels_csv(csv, labels or None, groups or None)
+    csv = _labels_csv(path)
+    if csv: return clips_from_labels_csv(csv, labels or None, groups or None)
     parts = _kept(clips_by_part(path), labels, groups, path)
-    return [c for v in parts.values() for c in v]
+    return [c for clips in parts.values() for c in clips]
 
 def _labels_csv(path):
     "The table at a path, if there is one"
-    if path.suffix.lower()!=".csv": return path/"labels.csv" if (path/"labels.csv").exists() else None
-    if path.exists(): return path
-    raise SoccerKDError.of(path, "does not exist", "give a table, or a folder with one folder per class")
+    named = path.suffix.lower()==".csv"
+    table = path if named else path/"labels.csv"
+    if table.exists(): return table
+    if named: raise SoccerKDError.of(path, "does not exist", "give a table, or a folder with one folder per class")
 
 def _kept(parts, labels, groups, what):
     "The clips of some labels and groups in each part; a name that no clip has is refused"
-    every = [c for v in parts.values() for c in v]
-    labels,groups = labels or {c.label for c in every},groups or {c.group for c in every}
-    res = {k:[c for c in v if c.label in labels and c.group in groups] for k,v in parts.items()}
+    every = [c for clips in parts.values() for c in clips]
+    all_labels,all_groups = {c.label for c in every},{c.group for c in every}
+    labels,groups = labels or all_labels,groups or all_groups
+    def wanted(c): return c.label in labels and c.group in groups
+    res = {k:[c for c in clips if wanted(c)] for k,clips in parts.items()}
     if not any(res.values()):
-        raise SoccerKDError.of(
-            what, "has no clip of these labels and groups",
-            "leave out --labels or --groups to see them all")
-    known_names(what, "label", labels, {c.label for c in every})
-    known_names(what, "group", groups, {c.group for c in every})
+        remedy = "leave out --labels or --groups to see them all"
+        raise SoccerKDError.of(what, "has no clip of these labels and groups", remedy)
+    known_names(what, "label", labels, all_labels)
+    known_names(what, "group", groups, all_groups)
     return res
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #e18ea6bb
@@ -74,9 +77,10 @@ def find_splits(
 )->dict[str,list[Clip]]: # `train`, `valid`, `test`
     "The labelled clips at a path, each in its part"
     path = Path(path)
-    if split: parts = read_split(split, path.parent if path.suffix.lower()==".csv" else path)
-    elif csv := _labels_csv(path): parts = _table_parts(csv, labels or None, groups or None)
-    else: parts = clips_by_part(path)
+    csv = None if split else _labels_csv(path)
+    if csv: parts = _table_parts(csv, labels or None, groups or None)
+    elif not split: parts = clips_by_part(path)
+    else: parts = read_split(split, path.parent if path.suffix.lower()==".csv" else path)
     parts = _kept(parts, labels, groups, split or path)
     if parts["valid"]: return parts
     res = {**split_clips(parts["train"], valid_pct, seed=seed), "test":parts["test"]}
@@ -92,39 +96,60 @@ def _table_parts(csv, labels, groups):
     return res
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #f1c3f4c1
+def _dealt(clips, k, seed):
+    "Groups of `k` parts with about as many clips each"
+    rest,parts = list(clips),[]
+    for i in range(k, 1, -1):
+        train,held = grouped_split(rest, 1/i, seed, keep_classes=False)
+        parts.append({rest[j].group for j in held})
+        rest = [rest[j] for j in train]
+    return [*parts, {c.group for c in rest}]
+
 def held_out_folds(
     clips:list[Clip], # All clips
     folds=5, # Number of folds, or a list of lists of groups: what to hold out each time
     seed:int=0, # How groups are dealt
 )->list[tuple[list[Clip],list[Clip]]]: # Training clips and held-out clips of each fold
     "Splits in which whole groups are held out"
-    names = sorted({c.group for c in clips})
+    names,res = sorted({c.group for c in clips}),[]
     if isinstance(folds, int):
-        rest,parts = list(clips),[]
         k = min(folds, len(names))
-        if k<2: raise SoccerKDError.of("the clips", f"are all of one group ({names[0]})", "give clips of several matches, places or persons")
-        for i in range(k, 1, -1):
-            tr,va = grouped_split(rest, 1/i, seed, keep_classes=False)
-            parts.append({rest[j].group for j in va}); rest = [rest[j] for j in tr]
-        folds = [*parts, {c.group for c in rest}]
-    if odd := sorted(set().union(*folds)-set(names)): raise SoccerKDError.of(f"group {odd[0]}", "has no clip", f"choose from {', '.join(names)}")
-    return [([c for c in clips if c.group not in f], [c for c in clips if c.group in f]) for f in map(set, folds)]
+        if k<2:
+            remedy = "give clips of several matches, places or persons"
+            raise SoccerKDError.of("the clips", f"are all of one group ({names[0]})", remedy)
+        folds = _dealt(clips, k, seed)
+    odd = sorted(set().union(*folds)-set(names))
+    if odd: raise SoccerKDError.of(f"group {odd[0]}", "has no clip", f"choose from {', '.join(names)}")
+    for held in map(set, folds):
+        train = [c for c in clips if c.group not in held]
+        test = [c for c in clips if c.group in held]
+        res.append((train, test))
+    return res
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #3748876e
+def _frame_features(net, dl):
+    "Features and labels of the clips of a loader"
+    features,labels = [],[]
+    with torch.inference_mode():
+        for x,y in dl:
+            features.append(net.features(plain(x)).cpu())
+            labels.append(plain(y).cpu())
+    return [torch.cat(o).numpy() for o in (features, labels)]
+
 def frozen_control(
     dls:ClipDataLoaders, # The clips
     model="mobilenet_v2", # An image network
     weights=None, # Its weights
 )->np.ndarray: # Logits `[N,K]` for the validation clips
     "A linear classifier on frozen features of single frames, averaged over each clip"
-    net = create_model(model, n_classes=len(dls.vocab), weights=weights).eval().to(dls.device)
-    def features(dl):
-        with torch.inference_mode(): out = [(net.features(plain(x)).cpu(), plain(y).cpu()) for x,y in dl]
-        return [torch.cat(o).numpy() for o in zip(*out)]
-    (x,y),(xv,_) = features(dls.test_dl(list(dls.train_ds.items), with_labels=True, num_workers=0)),features(dls.valid)
-    clf = make_pipeline(StandardScaler(), LogisticRegression(C=.1, max_iter=2000)).fit(x, y)
-    z = np.full((len(xv), len(dls.vocab)), -30.)
-    z[:,clf.classes_] = clf.predict_log_proba(xv).clip(-30)
+    n_classes = len(dls.vocab)
+    net = create_model(model, n_classes=n_classes, weights=weights).eval().to(dls.device)
+    train = dls.test_dl(list(dls.train_ds.items), with_labels=True, num_workers=0)
+    x,y = _frame_features(net, train)
+    xv,_ = _frame_features(net, dls.valid)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=.1, max_iter=2000)).fit(x, y)
+    z = np.full((len(xv), n_classes), -30.)
+    z[:,classifier.classes_] = classifier.predict_log_proba(xv).clip(-30)
     return z
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #b15c0002
@@ -237,15 +262,22 @@ def _report(out, reports, dls, judged, recipe, first):
     return write_report(out, told, dls, recipe, title=f"Report of {out.name}", models=models, dl=dls.test_dl(judged, with_labels=True, num_workers=0))
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #ea7d671c
+def _counts_row(r):
+    "Right clips of a network, in all with their interval, and of each class"
+    right,n,c = int(r.right.sum()),r["n"],r.confusion
+    w = wilson(right, n)
+    row = dict(right=f"{right} of {n}", accuracy=f"{w.estimate:.0%}")
+    row["interval"] = f"{w.low:.0%} to {w.high:.0%}"
+    for i,label in enumerate(c.vocab): row[label] = f"{c.counts[i,i]} of {c.counts[i].sum()}"
+    return row
+
 def counts_table(
     reports:dict[str,Report], # From `compare_on`
 )->pd.DataFrame: # One row per network, and one for the commonest class
     "Right clips of each class, and of all with Wilson's interval"
-    rows = {}
-    for k,r in {"commonest class":commonest(next(iter(reports.values()))), **reports}.items():
-        c,w = r.confusion,wilson(int(r.right.sum()), r["n"])
-        rows[controls.get(k, k)] = dict(right=f"{int(r.right.sum())} of {r['n']}", accuracy=f"{w.estimate:.0%}", interval=f"{w.low:.0%} to {w.high:.0%}",
-            **{v:f"{c.counts[i,i]} of {c.counts[i].sum()}" for i,v in enumerate(c.vocab)})
+    first = next(iter(reports.values()))
+    every = {"commonest class":commonest(first), **reports}
+    rows = {controls.get(k, k):_counts_row(r) for k,r in every.items()}
     return pd.DataFrame(rows).T
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #cd2a895a
@@ -254,7 +286,8 @@ def best_of(
     among=("student_kd", "student_alone", "teacher"), # Of equals the first
 )->str: # A role
     "The network that was right most often"
-    return max((k for k in among if k in reports), key=lambda k: int(reports[k].right.sum()))
+    there = [k for k in among if k in reports]
+    return max(there, key=lambda k: int(reports[k].right.sum()))
 
 def final_student(
     clips:list[Clip], # All clips
@@ -266,9 +299,10 @@ def final_student(
 )->Learner:
     "The student that was right more often, trained on all clips"
     role = best_of(reports, ("student_kd", "student_alone"))
-    vocab,folder,blind = sorted({c.label for c in clips}),Path(out)/"final",[NoValidation()]
+    vocab,folder = sorted({c.label for c in clips}),Path(out)/"final"
+    blind,teacher = [NoValidation()],None
     dls = ClipDataLoaders.from_clips(clips, None, seed=recipe.seed, vocab=vocab, **data)
-    teacher = train_role(recipe, "teacher", dls, folder/"teacher", None, quiet, blind) if role=="student_kd" else None
+    if role=="student_kd": teacher = train_role(recipe, "teacher", dls, folder/"teacher", None, quiet, blind)
     return train_role(recipe, role, dls, folder/"student", teacher, quiet, blind)
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #151b45a4
@@ -295,10 +329,12 @@ def cross_validate(
     **kwargs, # For `compare_on`
 )->pd.DataFrame: # One row per seed and network: `right`, `n`, `clip_accuracy`, `macro_f1`
     "Grouped cross-validation of teacher, student alone and student with teacher, over several seeds"
-    rows = []
+    rows,how = [],{"quiet":True, "report":False, **kwargs}
     for s in seeds:
-        reports = compare_on(clips, replace(recipe, seed=s), Path(out)/f"seed{s}", folds, **{"quiet":True, "report":False, **kwargs})
-        rows += [dict(seed=s, network=controls[k], right=int(r.right.sum()), n=r["n"], clip_accuracy=r["clip_accuracy"], macro_f1=r["macro_f1"]) for k,r in reports.items()]
+        reports = compare_on(clips, replace(recipe, seed=s), Path(out)/f"seed{s}", folds, **how)
+        for k,r in reports.items():
+            row = dict(seed=s, network=controls[k], right=int(r.right.sum()))
+            rows.append({**row, **{o:r[o] for o in ("n", "clip_accuracy", "macro_f1")}})
     return pd.DataFrame(rows)
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #3cc4cf7d
@@ -308,6 +344,13 @@ def seeds_table(
     score:str="clip_accuracy", # Column
 )->pd.DataFrame: # One row per network
     "Mean, deviation and interval over the seeds, and the paired difference"
-    wide = rows.pivot(index="seed", columns="network", values=score)[list(dict.fromkeys(rows.network))]
-    if against not in wide: raise SoccerKDError.of(f"against={against!r}", "is not one of the networks", f"use one of {', '.join(wide)}")
-    return pd.DataFrame({k:dict(over_seeds=str(over_seeds(wide[k])), difference="" if k==against else str(paired_difference(wide[k].to_dict(), wide[against].to_dict()))) for k in wide}).T
+    networks = list(dict.fromkeys(rows.network))
+    wide = rows.pivot(index="seed", columns="network", values=score)[networks]
+    if against not in wide:
+        remedy = f"use one of {', '.join(wide)}"
+        raise SoccerKDError.of(f"against={against!r}", "is not one of the networks", remedy)
+    base,res = wide[against].to_dict(),{}
+    for k in wide:
+        gain = "" if k==against else str(paired_difference(wide[k].to_dict(), base))
+        res[k] = dict(over_seeds=str(over_seeds(wide[k])), difference=gain)
+    return pd.DataFrame(res).T

@@ -71,19 +71,27 @@ def demo(
     none:bool=False, # A fifth class of clips without an action, see `make_nothing`
 )->Path: # The report
     "Clips, teacher, student alone, student with teacher, test, report"
-    start,out,(recipe,data) = time.time(),Path(out),demo_recipe(full, seed, epochs)
+    start,out = time.time(),Path(out)
+    recipe,data = demo_recipe(full, seed, epochs)
     device = pick_device(device)
     print(f"soccerkd demo on {device}, {pick_precision('auto', device)}; everything goes to {out}")
     dls = demo_loaders(out/"clips", data, per_class, none, device)
     reports = run_recipe(dls, recipe, out, again=again)
-    models = {k:load_run(out/k, device=device).model for k in ("teacher", "student_kd")}
-    path = write_report(out, reports, dls, recipe, note=note, models={roles[k]:m for k,m in models.items()})
+    def trained(role): return load_run(out/role, device=device).model
+    models = {roles[k]:trained(k) for k in ("teacher", "student_kd")}
+    path = write_report(out, reports, dls, recipe, note=note, models=models)
     demo_picture(reports, dls, out/"clips.jpg")
     print_results(reports, setting_text(recipe, dls))
-    print(f"\n{path}\n{(time.time()-start)/60:.1f} minutes")
+    minutes = (time.time()-start)/60
+    print(f"\n{path}\n{minutes:.1f} minutes")
     return path
 
 # %% ../../nbs/06_deploy/00_demo.ipynb #419b85db
+def _said(name, report, i):
+    "What a network says about the clip at `i`, for people"
+    p = clip_scores(report.logits[i:i+1])[0]
+    return f"{name}: {report.confusion.vocab[p.argmax()]} {p.max():.0%}"
+
 def demo_picture(
     reports:dict, # From `run_recipe`
     dls, # The loaders
@@ -92,20 +100,29 @@ def demo_picture(
     "One typical test clip of each class, with the answers of student and teacher"
     dl,kd = dls.heldout(),reports["student_kd"]
     typical,_ = pick_examples(reports)
-    slots,vocab = dls.config["slots"],kd.confusion.vocab
-    fig,axs = plt.subplots(len(typical), 1, figsize=(8.2, 1.32*len(typical)), facecolor="white")
+    slots = dls.config["slots"]
+    middle = slice(slots//2, None, slots) # One frame of each segment
+    n = len(typical)
+    fig,axs = plt.subplots(n, 1, figsize=(8.2, 1.32*n), facecolor="white")
     for i,ax in zip(typical, axs):
         x,_ = dl.dataset[i]
-        p,q = (clip_scores(reports[k].logits[i:i+1])[0] for k in ("student_kd", "teacher"))
-        says = f"student: {vocab[p.argmax()]} {p.max():.0%}, teacher: {vocab[q.argmax()]} {q.max():.0%}"
-        title = f"{vocab[kd.labels[i]]}   ({says})"
-        show_strip(x[:,slots//2::slots], x.times[slots//2::slots], title, ax)
+        says = [_said("student", kd, i), _said("teacher", reports["teacher"], i)]
+        title = f"{kd.confusion.vocab[kd.labels[i]]}   ({', '.join(says)})"
+        show_strip(x[:,middle], x.times[middle], title, ax)
     fig.tight_layout(h_pad=.4)
     with atomic_path(path) as tmp: fig.savefig(tmp, dpi=110)
     plt.close(fig)
     return Path(path)
 
 # %% ../../nbs/06_deploy/00_demo.ipynb #2fabdab9
+def _result_row(name, r):
+    "A line of `print_results`"
+    lo,hi = r["interval"]
+    right = f"{int(r.right.sum()):>6} of {r['n']:<3}"
+    interval = f"{lo:.1%} to {hi:.1%}"
+    scores = f"{right}{r['clip_accuracy']:>9.1%}   {interval:18}"
+    return f"{name:16}{scores}{r['params']:>12,}{r['ms_per_clip']:>9.1f}"
+
 def print_results(
     reports:dict, # From `run_recipe`
     setting:str="", # From `setting_text`
@@ -114,25 +131,25 @@ def print_results(
     synthetic = any(r.get("synthetic") for r in reports.values())
     if synthetic: print("\nResults on SYNTHETIC clips: not to be compared with results on matches")
     if setting: print(fill(setting, 100))
-    print(f"\n{'':16}{'right':>12}{'accuracy':>10}   {'95 % interval':18}{'parameters':>12}{'ms/clip':>9}")
+    head = f"{'right':>12}{'accuracy':>10}   {'95 % interval':18}"
+    print(f"\n{'':16}{head}{'parameters':>12}{'ms/clip':>9}")
     first = next(iter(reports.values()))
     print(f"{'commonest class':16}{'':>12}{first['majority']:>10.1%}")
-    for k,r in reports.items():
-        lo,hi = r["interval"]
-        right,interval = f"{int(r.right.sum()):>6} of {r['n']:<3}",f"{lo:.1%} to {hi:.1%}"
-        costs = f"{r['params']:>12,}{r['ms_per_clip']:>9.1f}"
-        print(f"{roles.get(k, k):16}{right}{r['clip_accuracy']:>9.1%}   {interval:18}{costs}")
-    if (told := difference_text(reports)): print("\n"+fill(told, 100))
+    for k,r in reports.items(): print(_result_row(roles.get(k, k), r))
+    told = difference_text(reports)
+    if told: print("\n"+fill(told, 100))
 
 # %% ../../nbs/06_deploy/00_demo.ipynb #d99aa879
 def demo_scores(
     reports:dict, # From `run_recipe`
 )->dict: # Plain values
     "What is kept of one run"
-    right = {k:int(r.right.sum()) for k,r in reports.items()}
-    costs = {k:dict(params=r["params"], ms_per_clip=round(r["ms_per_clip"], 2)) for k,r in reports.items()}
-    first = reports["teacher"]
-    return dict(right=right, n=first["n"], majority=first["majority"], costs=costs, **compare_students(reports))
+    right,costs,first = {},{},reports["teacher"]
+    for k,r in reports.items():
+        right[k] = int(r.right.sum())
+        costs[k] = dict(params=r["params"], ms_per_clip=round(r["ms_per_clip"], 2))
+    scores = dict(right=right, n=first["n"], majority=first["majority"], costs=costs)
+    return dict(scores, **compare_students(reports))
 
 def _processor_seconds():
     "Of this process and of those that it waited for"
@@ -152,31 +169,36 @@ def demo_seeds(
     file.parent.mkdir(parents=True, exist_ok=True)
     for s in seeds:
         recipe,data = demo_recipe(seed=s, epochs=epochs)
-        about = dict(recipe={**asdict(recipe), "seed":None}, data={**data, "seed":None}, per_class=per_class)
+        same = dict(recipe={**asdict(recipe), "seed":None}, data={**data, "seed":None})
+        about = dict(same, per_class=per_class)
         if str(s) in kept_seeds(file, about).get(precision, {}): continue
         start,used = time.time(),_processor_seconds()
         dls = demo_loaders(out/f"clips{s}", data, per_class, device=device)
         reports = run_recipe(dls, recipe, out/precision/f"seed{s}", quiet=True)
-        minutes = dict(minutes=(time.time()-start)/60, processor_minutes=(_processor_seconds()-used)/60)
-        row = dict(demo_scores(reports), setting=setting_text(recipe, dls),
-            **{k:round(v, 2) for k,v in minutes.items()},
-            machine=dict(machine_info(), instructions=torch.backends.cpu.get_cpu_capability()),
-            clips=dls.table.split.value_counts().to_dict())
+        took,work = time.time()-start,_processor_seconds()-used
+        minutes = dict(minutes=round(took/60, 2), processor_minutes=round(work/60, 2))
+        row = dict(demo_scores(reports), setting=setting_text(recipe, dls), **minutes)
+        row["machine"] = dict(machine_info(), instructions=torch.backends.cpu.get_cpu_capability())
+        row["clips"] = dls.table.split.value_counts().to_dict()
         _keep_seed(file, about, precision, s, row)
-        told = f"{row['right']} of {row['n']}, p = {row['p_value']:.2g}, {row['minutes']} minutes"
-        print(f"seed {s}, {precision}: {told}")
+        told = f"{row['right']} of {row['n']}, p = {row['p_value']:.2g}"
+        print(f"seed {s}, {precision}: {told}, {row['minutes']} minutes")
     return read_json(file)
 
 # %% ../../nbs/06_deploy/00_demo.ipynb #620c1cac
+def _same(a, b):
+    "Equal in what both have: a setting that came later has no value in an older file"
+    if not (isinstance(a, dict) and isinstance(b, dict)): return a==b
+    return all(a[k]==b[k] for k in set(a)&set(b))
+
 def kept_seeds(
     file, # JSON file of `demo_seeds`
     about:dict, # Recipe, settings of the loaders, clips of each class
 )->dict: # Empty if there is no such file
     "What was kept, or the error that it is of another recipe"
-    kept = read_json(file) if Path(file).exists() else {}
-    def same(a, b): # A setting that came later has no value in an older file
-        return all(a[k]==b[k] for k in set(a)&set(b)) if isinstance(a, dict) and isinstance(b, dict) else a==b
-    odd = [k for k,v in about.items() if kept and not same(json.loads(json.dumps(v)), kept.get(k))]
+    if not Path(file).exists(): return {}
+    kept,plain = read_json(file),json.loads(json.dumps(about))
+    odd = [k for k in about if kept and not _same(plain[k], kept.get(k))]
     if odd:
         fault = f"holds results of another demonstration ({', '.join(odd)} differ)"
         raise SoccerKDError.of(file, fault, "give another file, or delete it")
@@ -186,4 +208,5 @@ def _keep_seed(file, about, precision, seed, row):
     "Add one run to the file, which others may be writing to"
     with locked(Path(file).parent):
         kept = kept_seeds(file, about) or dict(about)
-        write_json(file, {**kept, precision:{**kept.get(precision, {}), str(seed):row}})
+        runs = {**kept.get(precision, {}), str(seed):row}
+        write_json(file, {**kept, precision:runs})

@@ -21,18 +21,25 @@ def try_backend(
     "Write a video and read its frames with one backend"
     with tempfile.TemporaryDirectory() as d:
         try:
-            with open_video(stamped_video(Path(d)/"tiny.mp4", n=8), backend=name) as v: numbers = [read_stamp(o) for o in v.get_array(range(len(v)))]
+            video = stamped_video(Path(d)/"tiny.mp4", n=8)
+            with open_video(video, backend=name) as v:
+                frames = v.get_array(range(len(v)))
+                numbers = [read_stamp(o) for o in frames]
         except (SoccerKDError, ImportError, OSError) as e: return str(e).replace(d, "")
     return "works" if numbers==list(range(8)) else "reads wrong frames"
 
 # %% ../../nbs/06_deploy/01_doctor.ipynb #b110b95c
 def codecs()->dict[str,str]: # Codec to what can be done with it
     "Which video codecs the FFmpeg inside PyAV reads and writes"
-    names = dict(h264="libx264", hevc="libx265", vp9="libvpx-vp9", av1="libsvtav1", mpeg4="mpeg4", mjpeg="mjpeg")
+    encoders = dict(h264="libx264", hevc="libx265", vp9="libvpx-vp9", av1="libsvtav1")
+    encoders.update(mpeg4="mpeg4", mjpeg="mjpeg")
     def has(name, mode):
         try: return bool(av.codec.Codec(name, mode))
         except Exception: return False # PyAV's error class moved between versions
-    return {k:" and ".join([o for o,ok in (("reads", has(k, "r")), ("writes", has(enc, "w"))) if ok]) or "absent" for k,enc in names.items()}
+    def uses(codec, encoder):
+        can = dict(reads=has(codec, "r"), writes=has(encoder, "w"))
+        return " and ".join([k for k,ok in can.items() if ok])
+    return {k:uses(k, encoder) or "absent" for k,encoder in encoders.items()}
 
 # %% ../../nbs/06_deploy/01_doctor.ipynb #692f10c4
 def ffmpeg_version()->str:
@@ -43,32 +50,44 @@ def ffmpeg_version()->str:
 
 # %% ../../nbs/06_deploy/01_doctor.ipynb #6107b0b3
 _without = "PyTorch is absent: predict with an ONNX file, scan and doctor work without it"
+_extras = "matplotlib torchcodec timm onnxruntime optuna accelerate ray nbdev".split()
+
 def torch_facts(
     info:dict, # From `machine_info`
 )->dict[str,str]: # Name to finding
     "What PyTorch computes with and on, or what works where it is not installed"
     try: import torch
     except ModuleNotFoundError: return dict(torch=_without)
+    def yes(o): return "yes" if o else "no"
     gpu = info["gpu"] or "none"
-    if info["gpu"]: gpu += f", bf16 {'yes' if torch.cuda.is_bf16_supported(including_emulation=False) else 'no'}"
-    return dict(threads=info["threads"], cpu_bf16="yes" if info["cpu_bf16"] else "no", gpu=gpu, precision=pick_precision())
+    if info["gpu"]: gpu += f", bf16 {yes(torch.cuda.is_bf16_supported(including_emulation=False))}"
+    found = dict(threads=info["threads"], cpu_bf16=yes(info["cpu_bf16"]))
+    return dict(found, gpu=gpu, precision=pick_precision())
 
 def doctor()->dict: # Heading to name to finding
     "Everything that a bug report needs"
-    info = machine_info()
+    info,home = machine_info(),data_home()
     def there(name): return "there" if importlib.util.find_spec(name) else "absent"
     machine = {k:info[k] for k in ("system", "cpu", "cores")}
     library = ".".join(map(str, av.library_versions["libavcodec"]))
-    return dict(versions=info["versions"], machine=machine|torch_facts(info),
-        backends={o:try_backend(o) for o in ("decord", "pyav", "torchcodec")}, codecs=codecs(),
+    return dict(
+        versions=info["versions"],
+        machine=machine|torch_facts(info),
+        backends={o:try_backend(o) for o in ("decord", "pyav", "torchcodec")},
+        codecs=codecs(),
         ffmpeg=dict(library=library, program=ffmpeg_version()),
-        extras={o:there(o) for o in ("matplotlib", "torchcodec", "timm", "onnxruntime", "optuna", "accelerate", "ray", "nbdev")},
-        data=dict(SOCCERKD_DATA="there" if data_home().exists() else f"absent ({data_home()})"))
+        extras={o:there(o) for o in _extras},
+        data=dict(SOCCERKD_DATA="there" if home.exists() else f"absent ({home})"))
 
 # %% ../../nbs/06_deploy/01_doctor.ipynb #58aee89e
 def doctor_text(
     found:dict, # From `doctor`
 )->str:
     "The findings as lines of text"
-    width = max(len(k) for d in found.values() for k in d)+2
-    return "\n".join(line for head,d in found.items() for line in [head, *[f"  {k:{width}}{v}" for k,v in d.items()], ""])
+    width = max(len(k) for facts in found.values() for k in facts)+2
+    lines = []
+    for head,facts in found.items():
+        lines.append(head)
+        for k,v in facts.items(): lines.append(f"  {k:{width}}{v}")
+        lines.append("")
+    return "\n".join(lines)

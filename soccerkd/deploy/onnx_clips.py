@@ -25,9 +25,13 @@ def file_note(
     path, # A file
 )->tuple[str,bytes]: # Checksum of all but the last 76 bytes, and these
     "What the last note should say, and what stands in its place"
-    h,left = hashlib.sha256(),max(0, os.path.getsize(path)-len(checksum_note("0"*64)))
+    h = hashlib.sha256()
+    n_note = len(checksum_note("0"*64))
+    left = max(0, os.path.getsize(path)-n_note)
     with open(path, "rb") as f:
-        while left and (part := f.read(min(left, 2**20))): h.update(part); left -= len(part)
+        while left and (part := f.read(min(left, 2**20))):
+            h.update(part)
+            left -= len(part)
         return h.hexdigest(),f.read()
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #5562ea27
@@ -51,11 +55,15 @@ def open_session(
     ort = onnx_runtime()
     o = ort.SessionOptions()
     o.enable_cpu_mem_arena = o.enable_mem_pattern = False
-    o.intra_op_num_threads,o.inter_op_num_threads,o.log_severity_level = threads or usable_cores(),1,4
+    o.intra_op_num_threads = threads or usable_cores()
+    o.inter_op_num_threads = 1
+    o.log_severity_level = 4
     o.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try: return ort.InferenceSession(str(path), o, providers=["CPUExecutionProvider"])
     except Exception as e: # Its errors share no class of their own
-        raise SoccerKDError.of(path, f"can't be opened by onnxruntime ({str(e).splitlines()[0][:120]})", "copy it again, or export it again") from None
+        why = str(e).splitlines()[0][:120]
+        fault = f"can't be opened by onnxruntime ({why})"
+        raise SoccerKDError.of(path, fault, "copy it again, or export it again") from None
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #9dc6d097
 recipe_keys = ("n_frames", "size", "margin", "fit", "slots")
@@ -66,17 +74,24 @@ def onnx_facts(
     texts:dict, # The file's metadata
 )->dict: # With `fact_keys`, `clip_seconds` and `reading`
     "The metadata of an exported file as values"
-    if "soccerkd" not in texts: raise SoccerKDError.of(path, "doesn't say which classes and clips it is for", "use a file that export_onnx wrote")
+    if "soccerkd" not in texts:
+        fault = "doesn't say which classes and clips it is for"
+        raise SoccerKDError.of(path, fault, "use a file that export_onnx wrote")
     try: res = {k:json.loads(texts[k]) for k in fact_keys}
-    except (KeyError, ValueError) as e: raise SoccerKDError.of(path, f"has incomplete notes ({type(e).__name__}: {e})", "export it again") from None
-    res["clip_seconds"] = json.loads(texts.get("clip_seconds", "null"))
-    res["reading"] = json.loads(texts.get("reading", "null")) # Older files say neither
-    if missing := [k for k in recipe_keys if k not in res["recipe"]]: raise SoccerKDError.of(path, f"doesn't say {missing[0]}", "export it again")
+    except (KeyError, ValueError) as e:
+        fault = f"has incomplete notes ({type(e).__name__}: {e})"
+        raise SoccerKDError.of(path, fault, "export it again") from None
+    for k in ("clip_seconds", "reading"): # Older files say neither
+        res[k] = json.loads(texts.get(k, "null"))
+    missing = [k for k in recipe_keys if k not in res["recipe"]]
+    if missing: raise SoccerKDError.of(path, f"doesn't say {missing[0]}", "export it again")
     return res
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #f1885dbd
-_squares = dict(crop="cut out the middle square of {short} pixels, of that the middle {size} x {size}",
-    pad="put the whole picture on the middle of a black square, resize that to {short} x {short} (bilinear, antialiased), cut out the middle {size} x {size}",
+_squares = dict(
+    crop="cut out the middle square of {short} pixels, of that the middle {size} x {size}",
+    pad="put the whole picture on the middle of a black square, resize that to {short} x {short} "
+        "(bilinear, antialiased), cut out the middle {size} x {size}",
     whole="cut out the middle {size} x {size}; the network was trained on crops of the whole picture")
 
 def reading_note(
@@ -86,19 +101,27 @@ def reading_note(
     "How a program makes the network's input of a video"
     n,slots,size = (recipe[k] for k in ("n_frames", "slots", "size"))
     short = round(size*recipe["margin"])
-    moments = [(slots*i+slots//2+.5)/(slots*n) for i in range(n)]
-    return dict(moments=moments, short_side=short, size=size, steps=_steps(n, size, short, recipe["fit"], seconds))
+    middle,all_slots = slots//2+.5,slots*n # Each frame stands for the middle of its slots
+    moments = [(slots*i+middle)/all_slots for i in range(n)]
+    square = _squares[recipe["fit"]].format(short=short, size=size)
+    steps = _steps(n, size, short, square, seconds)
+    return dict(moments=moments, short_side=short, size=size, steps=steps)
 
-def _steps(n, size, short, fit, seconds):
+def _steps(n, size, short, square, seconds):
     "The same in sentences"
-    length = "the length is not known: two seconds are a good guess" if seconds is None else f"{seconds:g} seconds long, as the clips of the training were"
-    return [f"Cut the video into windows from a to b, {length}; the time of the first frame is 0.",
+    length = f"{seconds:g} seconds long, as the clips of the training were" if seconds is not None \
+        else "the length is not known: two seconds are a good guess"
+    return [
+        f"Cut the video into windows from a to b, {length}; the time of the first frame is 0.",
         f"Of each window take {n} moments, a+m*(b-a) for the m in `moments`.",
-        "Of each moment take the frame that is on the screen: the last one whose time is not after it (a microsecond forgives rounding).",
-        f"Turn the frame as a player shows it and resize it, in RGB, so that its short side has {short} pixels (bilinear, antialiased, as FFmpeg's scaler does).",
-        f"Then {_squares[fit].format(short=short, size=size)}.",
+        "Of each moment take the frame that is on the screen: "
+            "the last one whose time is not after it (a microsecond forgives rounding).",
+        "Turn the frame as a player shows it and resize it, in RGB, "
+            f"so that its short side has {short} pixels (bilinear, antialiased, as FFmpeg's scaler does).",
+        f"Then {square}.",
         f"`frames`: uint8 [clips, {n}, {size}, {size}, 3], 0 to 255; the normalisation is in the network.",
-        "`logits`: float32 [clips, classes] in the order of `vocab`; divided by `temperature`, their softmax are probabilities."]
+        "`logits`: float32 [clips, classes] in the order of `vocab`; "
+            "divided by `temperature`, their softmax are probabilities."]
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #00f6b54b
 class OnnxClips:
@@ -110,16 +133,28 @@ class OnnxClips:
     ):
         onnx_runtime() # Before anything is said about the file
         self.path = Path(path)
-        if not self.path.is_file(): raise SoccerKDError.of(path, "does not exist", "check the path, or export a network with export_onnx")
+        ours = self._read_note(path, check)
+        self.session = open_session(path, threads)
+        self.facts = onnx_facts(path, self.session.get_modelmeta().custom_metadata_map)
+        if check and not ours:
+            fault = "was cut off or changed after its export (no checksum at its end)"
+            raise SoccerKDError.of(path, fault, "export it again, or say check=False")
+        for k in ("vocab", "recipe", "mean", "std", "temperature", "precision"):
+            setattr(self, k, self.facts[k])
+        self.length = self.facts["clip_seconds"] # Of the clips that it was trained on; None if that is not known
+
+    def _read_note(self, path, check):
+        "Take the checksum for `id`; is there one at the file's end, and does it say the same?"
+        if not self.path.is_file():
+            remedy = "check the path, or export a network with export_onnx"
+            raise SoccerKDError.of(path, "does not exist", remedy)
         refuse_pointer(path)
         self.id,note = file_note(path)
         ours = note.startswith(checksum_note(""))
-        if check and ours and note!=checksum_note(self.id): raise SoccerKDError.of(path, "is not as it was written (checksum differs)", "copy it again, or export it again")
-        self.session = open_session(path, threads)
-        self.facts = onnx_facts(path, self.session.get_modelmeta().custom_metadata_map)
-        if check and not ours: raise SoccerKDError.of(path, "was cut off or changed after its export (no checksum at its end)", "export it again, or say check=False")
-        for k in ("vocab", "recipe", "mean", "std", "temperature", "precision"): setattr(self, k, self.facts[k])
-        self.length = self.facts["clip_seconds"] # Of the clips that it was trained on; None if that is not known
+        if check and ours and note!=checksum_note(self.id):
+            fault = "is not as it was written (checksum differs)"
+            raise SoccerKDError.of(path, fault, "copy it again, or export it again")
+        return ours
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #336c9bb4
 @patch
@@ -130,9 +165,13 @@ def logits(self:OnnxClips,
     t,s = self.recipe["n_frames"],self.recipe["size"]
     frames = np.asarray(frames)
     if frames.dtype!=np.uint8 or frames.shape[1:]!=(t, s, s, 3):
-        raise SoccerKDError.of(f"frames {list(frames.shape)} {frames.dtype}", f"are not what {self.path.name} takes", f"give uint8 [B,{t},{s},{s},3]")
+        given,fault = f"frames {list(frames.shape)} {frames.dtype}",f"are not what {self.path.name} takes"
+        raise SoccerKDError.of(given, fault, f"give uint8 [B,{t},{s},{s},3]")
     if not len(frames): return np.zeros((0, len(self.vocab)), np.float32)
-    return np.concatenate([self.session.run(None, {"frames":np.ascontiguousarray(o)})[0] for o in np.split(frames, range(8, len(frames), 8))])
+    def answer(part):
+        return self.session.run(None, {"frames":np.ascontiguousarray(part)})[0]
+    parts = np.split(frames, range(8, len(frames), 8))
+    return np.concatenate([answer(o) for o in parts])
 
 @patch
 def __call__(self:OnnxClips,
