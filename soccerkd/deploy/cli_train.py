@@ -128,7 +128,8 @@ def distill(
     recipe = Recipe(teacher, student, teacher_epochs or epochs, epochs, lr, **weights, **given)
     held = [names(o) for o in hold_out.split("/")] if hold_out else folds
     reports = compare_on(clips, recipe, out, held, control, final=not no_final, **data)
-    final = None if no_final else os.path.join(out, "final", "student")
+    lost = "the final student" in next(iter(reports.values()))["failed"]
+    final = None if no_final or lost else os.path.join(out, "final", "student")
     return _told_reports(reports, out, final, json)
 
 # %% ../../nbs/06_deploy/03c_cli_train.ipynb #60178ad6
