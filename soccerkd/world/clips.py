@@ -35,7 +35,6 @@ def make_scene(
     if label=='none': return make_nothing(seed, match, size, n_frames, fps)
     return make_action(label, seed, match, size, n_frames, fps)
 
-
 # %% ../../nbs/01a_world/06_clips.ipynb #36e0b3ee
 def truth_path(
     clip, # MP4 file of `make_clips`
@@ -50,7 +49,7 @@ def load_truth(
     "The truth beside a clip: pitch coordinates in metres, pixels, seconds"
     p = truth_path(clip)
     if not p.exists(): raise SoccerKDError.of(p, 'no truth beside this clip', 'make the clips with make_clips')
-    with np.load(p, allow_pickle=False) as z: return {k: z[k] for k in z.files}
+    with np.load(p, allow_pickle=False) as z: return dict(z)
 
 # %% ../../nbs/01a_world/06_clips.ipynb #e68562c3
 def split_counts(
@@ -60,13 +59,30 @@ def split_counts(
     "Whole numbers close to the shares; no wanted split stays empty while there are clips for it"
     want = np.array(splits, float)*n/sum(splits)
     got = np.floor(want+1e-9).astype(int)
-    for i in np.argsort(-(want-got), kind='stable')[:n-got.sum()]: got[i] += 1
+    lack = np.argsort(got-want, kind='stable')
+    for i in lack[:n-got.sum()]: got[i] += 1
     for i in np.flatnonzero((got==0)&(want>0)):
-        if got.max()>1: got[got.argmax()] -= 1; got[i] += 1
+        if got.max()<=1: break
+        got[got.argmax()] -= 1
+        got[i] += 1
     return got.tolist()
 
 # %% ../../nbs/01a_world/06_clips.ipynb #ea835dc7
 SPLITS = ('train','val','test')
+def _plan_row(
+    label:str, # Class of the clip
+    n:int, # Number of the clip in its class
+    split:str, # One of `SPLITS`
+    group:int, # Number of the match
+    seed:int, # Of the whole set
+)->dict: # One row of `plan_clips`
+    "All that is known of a clip before it is drawn"
+    file = f'{split}/{label}/{label}_{n:05d}.mp4'
+    match = seed_for(seed, 'match', group)
+    return dict(file=file, label=label, group=f'match_{group:04d}',
+        seed=seed_for(seed, label, n), split=split, match=match)
+
+# %% ../../nbs/01a_world/06_clips.ipynb #7e55acdc
 def plan_clips(
     per_class:int=150, # Clips of each class, all splits together
     seed:int=0, # Of the whole set
@@ -75,14 +91,30 @@ def plan_clips(
     per_match:int=4, # Clips of each class in a match
 )->list[dict]: # One row a clip: file, label, group, seed, split, match
     "Who is in which match and split, before anything is drawn"
-    rows,group = [],0
-    i = 0
-    for name,n in zip(SPLITS, split_counts(per_class, splits)):
+    rows,first,group = [],0,0
+    for split,n in zip(SPLITS, split_counts(per_class, splits)):
         for k in range(n):
-            for c in classes: rows.append(dict(file=f'{name}/{c}/{c}_{i+k:05d}.mp4', label=c, group=f'match_{group+k//per_match:04d}',
-                seed=seed_for(seed, c, i+k), split=name, match=seed_for(seed, 'match', group+k//per_match)))
-        i,group = i+n,group+ceil(n/per_match)
+            match = group+k//per_match
+            rows += [_plan_row(c, first+k, split, match, seed) for c in classes]
+        first += n
+        group += ceil(n/per_match)
     return rows
+
+# %% ../../nbs/01a_world/06_clips.ipynb #7d1cca6d
+def _clip_row(
+    row:dict, # One row of `plan_clips`
+    truth:dict, # Of the clip
+    crf:float, # Quality of the encoding
+    size:int, # Width and height, in pixels
+    n_frames:int, # Length
+    fps:float, # Frames per second
+)->dict: # One row of `clips.csv`
+    "What is known of a finished clip"
+    res = {k: row[k] for k in ('file','label','group','seed','split')}
+    contacts = ' '.join(f'{x:.3f}' for x in truth['contacts'])
+    return res | dict(start=0, end=n_frames, fps=fps, frames=n_frames, size=size, crf=crf,
+        speed=round(float(truth['speed']), 2),
+        people=1+len(truth['others3d']), contacts=contacts)
 
 # %% ../../nbs/01a_world/06_clips.ipynb #53941457
 def render_clip(
@@ -93,15 +125,16 @@ def render_clip(
     fps:float=25., # Frames per second
 )->dict: # The row with what is known now
     "Draw and encode a clip and write its truth, unless both are there already"
-    out,rng = Path(root)/row['file'],rng_for('file', row['seed'])
-    crf = round(float(rng.uniform(19, 32)), 1)
+    out = Path(root)/row['file']
+    crf = rng_for('file', row['seed']).uniform(19, 32)
+    crf = round(float(crf), 1)
     if not (out.exists() and truth_path(out).exists()):
-        scene,play = make_scene(row['label'], row['seed'], row['match'], size, n_frames, fps)
-        with atomic_path(truth_path(out)) as tmp: np.savez(tmp, crf=crf, **truth_of(scene, play))
+        seeds = row['label'],row['seed'],row['match']
+        scene,play = make_scene(*seeds, size, n_frames, fps)
+        truth = truth_of(scene, play)
+        with atomic_path(truth_path(out)) as tmp: np.savez(tmp, crf=crf, **truth)
         with atomic_path(out) as tmp: film(scene, tmp, crf)
-    d = load_truth(out)
-    return {k: row[k] for k in ('file','label','group','seed','split')} | dict(start=0, end=n_frames, fps=fps, frames=n_frames, size=size,
-        crf=crf, speed=round(float(d['speed']), 2), people=1+len(d['others3d']), contacts=' '.join(f'{x:.3f}' for x in d['contacts']))
+    return _clip_row(row, load_truth(out), crf, size, n_frames, fps)
 
 # %% ../../nbs/01a_world/06_clips.ipynb #ba21621f
 def render_clips(
@@ -113,7 +146,9 @@ def render_clips(
     return [render_clip(r, root, **kw) for r in rows]
 def _quiet():
     signal.signal(signal.SIGINT, signal.SIG_IGN) # The parent decides what an interrupt means
-    def leave(): parent_process().join(); os._exit(1)
+    def leave():
+        parent_process().join()
+        os._exit(1)
     Thread(target=leave, daemon=True).start() # Nobody renders for a parent that was killed
 
 # %% ../../nbs/01a_world/06_clips.ipynb #f6442b14
@@ -121,11 +156,16 @@ def _at_work(
     tmp:Path, # File of `atomic_path`, whose name has the number of its process
 )->bool:
     "Whether another process may still be writing this file"
-    pid,since = tmp.name.split('.')[-2].split('-')[0],time.time()-600
-    try: return tmp.stat().st_mtime>since and pid.isdigit() and int(pid)!=os.getpid() and (os.kill(int(pid), 0) or True)
+    pid = tmp.name.split('.')[-2].split('-')[0]
+    try:
+        old = tmp.stat().st_mtime<=time.time()-600
+        if old or not pid.isdigit() or int(pid)==os.getpid(): return False
+        os.kill(int(pid), 0) # Asks only whether it lives
+        return True
     except PermissionError: return True # It lives, and is somebody else's
     except (FileNotFoundError, ProcessLookupError): return False
 
+# %% ../../nbs/01a_world/06_clips.ipynb #27b01fcd
 def _check_folder(
     root:Path, # Folder of the set
     config:dict, # What is asked for
@@ -134,13 +174,16 @@ def _check_folder(
     file = root/'world.json'
     if file.exists():
         old = read_json(file)
-        diff = [f'{k} is {old.get(k)!r}, not {v!r}' for k,v in config.items() if old.get(k)!=v]
-        if diff: raise SoccerKDError.of(root, 'holds other clips: '+', '.join(diff), 'give another folder or delete this one')
+        diff = []
+        for k,v in config.items():
+            if old.get(k)!=v: diff.append(f'{k} is {old.get(k)!r}, not {v!r}')
+        fault = 'holds other clips: '+', '.join(diff)
+        if diff: raise SoccerKDError.of(root, fault, 'give another folder or delete this one')
     elif any((root/s).exists() for s in SPLITS):
         raise SoccerKDError.of(root, 'holds folders that make_clips did not make', 'give an empty or a new folder')
     else: write_json(file, config)
     for tmp in root.glob('*/*/.*'):
-        if not _at_work(tmp): tmp.unlink(missing_ok=True) # Left by a killed run
+        if not _at_work(tmp): tmp.unlink(missing_ok=True)
 
 # %% ../../nbs/01a_world/06_clips.ipynb #dd26e6a3
 def _write_table(
@@ -152,8 +195,9 @@ def _write_table(
     rows = [done[r['file']] for r in plan if r['file'] in done]
     if not rows: return
     with atomic_path(root/'clips.csv') as tmp, open(tmp, 'w', newline='') as f:
-        w = csv.DictWriter(f, list(rows[0]), lineterminator='\n')
-        w.writeheader(); w.writerows(rows)
+        table = csv.DictWriter(f, list(rows[0]), lineterminator='\n')
+        table.writeheader()
+        table.writerows(rows)
 
 # %% ../../nbs/01a_world/06_clips.ipynb #fc93ebca
 def _render_all(
@@ -163,14 +207,18 @@ def _render_all(
     **kw, # Size, number of frames, frames per second
 ): # Yields finished rows
     "Render in this process or in several"
-    if workers<=1: yield from (render_clip(r, root, **kw) for r in plan); return
+    if workers<=1:
+        yield from (render_clip(r, root, **kw) for r in plan)
+        return
     here = import_module('soccerkd.world.clips') # By its module's name, so that other processes find the functions
     parts = [plan[i:i+8] for i in range(0, len(plan), 8)]
     pool = ProcessPoolExecutor(workers, get_context('spawn'), initializer=here._quiet)
     try:
-        for f in as_completed([pool.submit(here.render_clips, p, root, **kw) for p in parts]): yield from f.result()
+        jobs = [pool.submit(here.render_clips, p, root, **kw) for p in parts]
+        for job in as_completed(jobs): yield from job.result()
     except BrokenProcessPool as e:
-        raise SoccerKDError.of('make_clips', 'a worker process died', 'call it below `if __name__ == "__main__":` or with workers=1') from e
+        remedy = 'call it below `if __name__ == "__main__":` or with workers=1'
+        raise SoccerKDError.of('make_clips', 'a worker process died', remedy) from e
     finally: pool.shutdown(wait=True, cancel_futures=True)
 
 # %% ../../nbs/01a_world/06_clips.ipynb #173e2181
@@ -178,15 +226,30 @@ def _check_args(
     a:dict, # Arguments of `make_clips`
 ):
     "One clear sentence for a wrong argument"
-    fail = SoccerKDError.of
+    fail,size,shares = SoccerKDError.of,a['size'],a['splits']
     bad = [c for c in a['classes'] if c not in CLASSES]
-    if bad or not a['classes']: raise fail('classes', f'{bad} not known', f'choose from {", ".join(CLASSES)}')
-    if a['size']<32 or a['size']%2: raise fail('size', f"{a['size']} is not possible", 'give an even number of pixels, 32 or more')
-    if a['per_class']<1 or a['per_match']<1: raise fail('per_class, per_match', 'nothing to make', 'give 1 or more')
-    if a['n_frames']<2 or a['fps']<=0: raise fail('n_frames, fps', 'no clip is so short', 'give two frames or more and a positive rate')
-    shares = a['splits']
+    if bad or not a['classes']:
+        raise fail('classes', f'{bad} not known', f'choose from {", ".join(CLASSES)}')
+    if size<32 or size%2:
+        raise fail('size', f'{size} is not possible', 'give an even number of pixels, 32 or more')
+    if a['per_class']<1 or a['per_match']<1:
+        raise fail('per_class, per_match', 'nothing to make', 'give 1 or more')
+    if a['n_frames']<2 or a['fps']<=0:
+        raise fail('n_frames, fps', 'no clip is so short', 'give two frames or more and a positive rate')
     ok = len(shares)==3 and min(shares)>=0 and sum(shares)>0
-    if not ok: raise fail('splits', f'{shares} is not possible', 'give shares of train, val and test')
+    if not ok:
+        raise fail('splits', f'{shares} is not possible', 'give shares of train, val and test')
+
+# %% ../../nbs/01a_world/06_clips.ipynb #2c65fad1
+def _processes(
+    wanted:int, # None for as many as are worth it
+    plan:list, # Rows of `plan_clips`
+    root:Path, # Folder of the set
+)->int: # 1 or more
+    "How many processes share the clips that are missing"
+    missing = sum(not (root/r['file']).exists() for r in plan)
+    each = 8 if wanted else 32 # Clips for one process
+    return min(wanted or os.cpu_count() or 1, max(1, missing//each))
 
 # %% ../../nbs/01a_world/06_clips.ipynb #61402ce5
 def make_clips(
@@ -207,14 +270,13 @@ def make_clips(
     film = dict(size=size, n_frames=n_frames, fps=fps)
     _check_args(dict(per_class=per_class, classes=classes, splits=splits, per_match=per_match, **film))
     if none: classes = (*classes, 'none')
-    config = dict(world=2, per_class=per_class, seed=seed, splits=list(splits), classes=list(classes), per_match=per_match, **film)
+    config = dict(world=2, per_class=per_class, seed=seed, splits=list(splits),
+        classes=list(classes), per_match=per_match, **film)
     with disk_errors(root/'clips.csv'): root.mkdir(parents=True, exist_ok=True)
     _check_folder(root, config)
     plan,done = plan_clips(per_class, seed, splits, tuple(classes), per_match),{}
-    todo = sum(not (root/r['file']).exists() for r in plan)
-    workers = min(workers or os.cpu_count() or 1, max(1, todo//(8 if workers else 32))) # A process takes as long to start as some thirty clips
+    rows = _render_all(plan, root, _processes(workers, plan, root), **film)
     try:
-        rows = _render_all(plan, root, workers, **film)
         for r in track(rows, total=len(plan), desc='rendering clips'): done[r['file']] = r
     finally: _write_table(root, plan, done)
     return root

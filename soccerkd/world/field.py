@@ -22,6 +22,14 @@ LINE = .12 # Width of every line
 UP = np.array([0., 0., -1.]) # z points into the ground
 
 # %% ../../nbs/01a_world/00_field.ipynb #2ea181e3
+def _named(
+    start:str, # Of all names
+    lines:dict, # End of a name -> points (x, y, z)
+)->dict[str,np.ndarray]: # Whole name -> points [n,3]
+    "Lines under their full names"
+    return {f'{start} {k}': np.array(v) for k,v in lines.items()}
+
+# %% ../../nbs/01a_world/00_field.ipynb #d527ccfb
 def _box(
     side:int, # -1 left end of the pitch, 1 right end
     depth:float, # From the goal line into the field, in metres
@@ -29,10 +37,14 @@ def _box(
     name:str, # Start of the three names
 )->dict[str,np.ndarray]: # The three lines of a box as pairs of end points
     "Lines of a penalty or goal area"
-    x0,x1,y = side*LENGTH/2,side*(LENGTH/2-depth),width/2
     end = 'left' if side<0 else 'right'
-    pts = dict(top=[(x0,-y),(x1,-y)], main=[(x1,-y),(x1,y)], bottom=[(x1,y),(x0,y)])
-    return {f'{name} {end} {k}': np.array([(*p, 0.) for p in v]) for k,v in pts.items()}
+    back = side*LENGTH/2 # On the goal line
+    front = side*(LENGTH/2-depth)
+    y = width/2
+    return _named(f'{name} {end}', dict(
+        top=[(back,-y,0.), (front,-y,0.)],
+        main=[(front,-y,0.), (front,y,0.)],
+        bottom=[(front,y,0.), (back,y,0.)]))
 
 # %% ../../nbs/01a_world/00_field.ipynb #1c05e7da
 def _arc(
@@ -42,32 +54,59 @@ def _arc(
     step:float=.5, # Longest distance between neighbours, in metres
 )->np.ndarray: # Points [n,3] on the ground
     "Part of a circle of the usual radius"
-    a = np.linspace(start, end, max(2, int(abs(end-start)*CIRCLE/step)+2))
-    return np.stack([centre[0]+CIRCLE*np.cos(a), centre[1]+CIRCLE*np.sin(a), 0*a], -1)
+    steps = int(abs(end-start)*CIRCLE/step)
+    a = np.linspace(start, end, max(2, steps+2))
+    x = centre[0]+CIRCLE*np.cos(a)
+    y = centre[1]+CIRCLE*np.sin(a)
+    return np.stack([x, y, 0*a], -1)
 
 # %% ../../nbs/01a_world/00_field.ipynb #8d062e0c
 def goal_frame(
     side:int, # -1 left goal, 1 right goal
 )->dict[str,np.ndarray]: # Posts and crossbar as pairs of points
     "The three bars of a goal"
-    end,x,y = ('left' if side<0 else 'right'),side*LENGTH/2,side*GOAL/2
-    foot,head = lambda s: (x,s*y,0.),lambda s: (x,s*y,-CROSSBAR)
-    left = f'Goal {end} post left' + (' ' if side<0 else '') # The public label set has this space
-    bars = {f'Goal {end} crossbar': (head(-1), head(1)), left: (foot(-1), head(-1)), f'Goal {end} post right': (foot(1), head(1))}
-    return {k: np.array(v) for k,v in bars.items()}
+    end = 'left' if side<0 else 'right'
+    space = ' ' if side<0 else '' # The public label set has this space
+    x = side*LENGTH/2
+    y = side*GOAL/2
+    def foot(s): return x, s*y, 0.
+    def head(s): return x, s*y, -CROSSBAR
+    return _named(f'Goal {end}', {
+        'crossbar': (head(-1), head(1)),
+        f'post left{space}': (foot(-1), head(-1)),
+        'post right': (foot(1), head(1))})
 
 # %% ../../nbs/01a_world/00_field.ipynb #013abb46
+def _border()->dict: # Name -> points [2,3]
+    "The lines around the field, and the one in the middle"
+    x,y = LENGTH/2,WIDTH/2
+    side = dict(
+        top=[(-x,-y,0.), (x,-y,0.)],
+        bottom=[(-x,y,0.), (x,y,0.)],
+        left=[(-x,-y,0.), (-x,y,0.)],
+        right=[(x,-y,0.), (x,y,0.)])
+    middle = np.array([(0,-y,0.), (0,y,0.)])
+    return _named('Side line', side) | {'Middle line': middle}
+
+# %% ../../nbs/01a_world/00_field.ipynb #0603123d
+def _circles()->dict: # Name -> points [n,3]
+    "The centre circle, and the arcs before the penalty areas"
+    mark = LENGTH/2-SPOT
+    half = acos((BOX[0]-SPOT)/CIRCLE) # From the middle of an arc to its end, in radians
+    return _named('Circle', dict(
+        central=_arc((0,0), 0, 2*pi),
+        left=_arc((-mark,0), -half, half),
+        right=_arc((mark,0), pi-half, pi+half)))
+
+# %% ../../nbs/01a_world/00_field.ipynb #6209ac74
 @lru_cache
 def pitch_lines()->dict[str,np.ndarray]: # Name of a line -> its points [n,3], in metres
     "The 26 named lines of a pitch, straight ones by their ends, circles by many points"
-    x,y = LENGTH/2,WIDTH/2
-    straight = {'Side line top': [(-x,-y),(x,-y)], 'Side line bottom': [(-x,y),(x,y)], 'Side line left': [(-x,-y),(-x,y)],
-        'Side line right': [(x,-y),(x,y)], 'Middle line': [(0,-y),(0,y)]}
-    res = {k: np.array([(*p, 0.) for p in v]) for k,v in straight.items()}
-    half = acos((BOX[0]-SPOT)/CIRCLE)
-    arcs = dict(central=_arc((0,0), 0, 2*pi), left=_arc((SPOT-x,0), -half, half), right=_arc((x-SPOT,0), pi-half, pi+half))
-    res |= {f'Circle {k}': v for k,v in arcs.items()}
-    for s in (-1,1): res |= _box(s, *BOX, 'Big rect.') | _box(s, *SMALL_BOX, 'Small rect.') | goal_frame(s)
+    res = _border() | _circles()
+    for s in (-1,1):
+        res |= _box(s, *BOX, 'Big rect.')
+        res |= _box(s, *SMALL_BOX, 'Small rect.')
+        res |= goal_frame(s)
     return res
 
 # %% ../../nbs/01a_world/00_field.ipynb #b738121f
@@ -83,23 +122,40 @@ class Camera:
     def __post_init__(self):
         if self.f<=0: raise ValueError(f'focal length must be positive, got {self.f}')
 
+# %% ../../nbs/01a_world/00_field.ipynb #3d01ce9f
+def _about_x(degrees): # 3 x 3
+    "A turn about the first axis"
+    a = radians(degrees)
+    c,s = cos(a),sin(a)
+    return np.array([[1,0,0],
+        [0,c,-s],
+        [0,s,c]])
+def _about_z(degrees): # 3 x 3
+    "A turn about the last axis"
+    a = radians(degrees)
+    c,s = cos(a),sin(a)
+    return np.array([[c,-s,0],
+        [s,c,0],
+        [0,0,1]])
+
 # %% ../../nbs/01a_world/00_field.ipynb #67378714
 @patch(as_prop=True)
 def rotation(self:Camera)->np.ndarray: # 3 x 3; rows are the picture's right, down and forward directions
     "From pitch directions to camera directions"
-    (cp,sp),(ct,s_t),(cr,sr) = [(cos(a), sin(a)) for a in map(radians, (self.pan, self.tilt, self.roll))]
-    rz = np.array([[cp,-sp,0],[sp,cp,0],[0,0,1]])
-    rx = np.array([[1,0,0],[0,ct,-s_t],[0,s_t,ct]])
-    return (rz @ rx @ np.array([[cr,-sr,0],[sr,cr,0],[0,0,1]])).T
+    turn = _about_z(self.pan) @ _about_x(self.tilt) @ _about_z(self.roll)
+    return turn.T
 
 # %% ../../nbs/01a_world/00_field.ipynb #d01ef0c8
 @patch(as_prop=True)
 def matrix(self:Camera)->np.ndarray: # 3 x 4 projection matrix
     "Pitch metres, homogeneous, to pixels, homogeneous"
     w,h = self.size
-    k = np.array([[self.f,0,w/2],[0,self.f,h/2],[0,0,1]])
+    lens = np.array([[self.f,0,w/2],
+        [0,self.f,h/2],
+        [0,0,1]])
     r = self.rotation
-    return k @ np.column_stack([r, -r@np.asarray(self.position, float)])
+    shift = -r@np.asarray(self.position, float)
+    return lens @ np.column_stack([r, shift])
 
 # %% ../../nbs/01a_world/00_field.ipynb #dde4506f
 def project(
@@ -107,11 +163,14 @@ def project(
     points, # Points in metres [...,n,3]
 )->tuple[np.ndarray,np.ndarray]: # Pixels [...,n,2] and depths [...,n] in metres
     "Where points of the world appear; a depth below zero is behind the camera"
-    matrix,points = np.asarray(matrix, float),np.asarray(points, float)
-    q = points @ np.swapaxes(matrix[...,:3], -1, -2) + matrix[...,None,:,3]
+    matrix = np.asarray(matrix, float)
+    points = np.asarray(points, float)
+    turn = matrix[...,:3].swapaxes(-1, -2)
+    q = points@turn + matrix[...,None,:,3]
     depth = q[...,2]
     safe = np.where(np.abs(depth)<1e-9, 1e-9, depth)
-    return q[...,:2]/safe[...,None], depth
+    px = q[...,:2]/safe[...,None]
+    return px, depth
 
 # %% ../../nbs/01a_world/00_field.ipynb #8d25f074
 def homography(
@@ -120,7 +179,10 @@ def homography(
 )->np.ndarray: # Matrices [...,3,3]
     "From (x, y) on the ground, or (x, z) on an upright plane at `y`, to pixels"
     m = np.asarray(matrix, float)
-    return m[...,[0,1,3]] if y is None else np.stack([m[...,0], m[...,2], m[...,3]+y*m[...,1]], -1)
+    if y is None: return m[...,[0,1,3]]
+    upright = m[...,[0,2,3]]
+    upright[...,2] += y*m[...,1]
+    return upright
 
 # %% ../../nbs/01a_world/00_field.ipynb #2b89c043
 def apply_homography(
@@ -128,8 +190,10 @@ def apply_homography(
     points, # Points [...,n,2]
 )->np.ndarray: # Points [...,n,2]
     "Map plane points through a homography"
-    h,points = np.asarray(h, float),np.asarray(points, float)
-    q = points @ np.swapaxes(h[...,:2], -1, -2) + h[...,None,:,2]
+    h = np.asarray(h, float)
+    points = np.asarray(points, float)
+    turn = h[...,:2].swapaxes(-1, -2)
+    q = points@turn + h[...,None,:,2]
     return q[...,:2]/q[...,2:]
 
 # %% ../../nbs/01a_world/00_field.ipynb #95b1d5ab
@@ -143,10 +207,28 @@ def look_at(
     "Point a camera at `target` and zoom until `width` metres fill the picture"
     d = np.subtract(target, position).astype(float)
     dist = np.linalg.norm(d)
-    pan,tilt = degrees(atan2(d[0], -d[1])),degrees(acos(d[2]/dist))
-    return Camera(tuple(map(float, position)), pan, tilt, roll, float(size[0]*dist/width), tuple(size))
+    pan = degrees(atan2(d[0], -d[1]))
+    tilt = degrees(acos(d[2]/dist))
+    f = float(size[0]*dist/width)
+    return Camera(tuple(map(float, position)), pan, tilt, roll, f, tuple(size))
 
 # %% ../../nbs/01a_world/00_field.ipynb #72d41e0f
+def _pieces(
+    a:np.ndarray, # One end [2], in metres
+    b:np.ndarray, # The other end [2]
+    step:float, # Longest piece, in metres
+)->np.ndarray: # Corners [n,4,2]
+    "A straight line, cut into flat pieces"
+    dx,dy = b-a
+    length = hypot(dx, dy)
+    n = max(1, int(np.ceil(length/step)))
+    cuts = a + (b-a)*np.linspace(0, 1, n+1)[:,None]
+    side = np.array([-dy,dx])/length*LINE/2
+    near,far = cuts[:-1],cuts[1:]
+    return np.stack([near+side, far+side,
+        far-side, near-side], 1)
+
+# %% ../../nbs/01a_world/00_field.ipynb #ecf80ba0
 @lru_cache
 def line_quads(
     step:float=2., # Longest piece, in metres
@@ -155,12 +237,9 @@ def line_quads(
     res = []
     for name,p in pitch_lines().items():
         if name.startswith('Goal'): continue
-        for a,b in zip(p[:-1,:2], p[1:,:2]):
-            n = max(1, int(np.ceil(hypot(*(b-a))/step)))
-            cuts = a + (b-a)*np.linspace(0, 1, n+1)[:,None]
-            side = np.array([a[1]-b[1], b[0]-a[0]])/hypot(*(b-a))*LINE/2
-            res += [(c+side, d+side, d-side, c-side) for c,d in zip(cuts[:-1], cuts[1:])]
-    return np.array(res)
+        ends = p[:,:2]
+        for a,b in zip(ends, ends[1:]): res.append(_pieces(a, b, step))
+    return np.concatenate(res)
 
 # %% ../../nbs/01a_world/00_field.ipynb #198a0579
 def visible_quads(
@@ -170,6 +249,10 @@ def visible_quads(
     "The pieces of painted line that are in a picture"
     h,quads = np.asarray(h, float),line_quads()
     if h.ndim>2: return [visible_quads(o, size) for o in h]
-    quads = quads[((quads@h[2,:2]+h[2,2])>.1).all(1)] # Before the camera
-    px = apply_homography(h, quads.reshape(-1, 2)).reshape(-1, 4, 2)
-    return px[((px.max(1)>0)&(px.min(1)<size)).all(-1)]
+    row = h[2]
+    depth = quads@row[:2]+row[2]
+    quads = quads[(depth>.1).all(1)] # Before the camera
+    px = apply_homography(h, quads.reshape(-1, 2))
+    px = px.reshape(-1, 4, 2)
+    inside = (px.max(1)>0)&(px.min(1)<size)
+    return px[inside.all(-1)]
