@@ -11,12 +11,14 @@ from nbdev.process import NBProcessor
 from nbdev.test import nb_test_cells
 from conftest import begin, give_back_memory, root
 from soccerkd.all import Learner
+from soccerkd.deploy.cli import commands
 
 give_back_memory() # The library is imported
 cfg = get_config(root)
 skippable = set(cfg.tst_flags.split())
 
 main = sys.modules["__main__"]
+registered = dict(commands) # Name of each command -> its function
 own = {} # Class -> its attributes, of the library and of fastai's Learner, to which it adds methods
 def remember():
     "Take note of the classes that are there before a page runs"
@@ -26,6 +28,8 @@ def remember():
 def put_back():
     "Pages that patch classes leave them as the library made them, not with functions of a namespace that is gone"
     sys.modules["__main__"] = main # A page's shell takes its place, and processes can't be spawned from that
+    commands.clear()
+    commands.update(registered) # A page on commands registers its own
     for c,attrs in own.items():
         for k,v in attrs.items():
             if k not in ("__dict__", "__weakref__") and vars(c).get(k) is not v: setattr(c, k, v)
