@@ -13,6 +13,7 @@ from ..core import SoccerKDError, track
 from ..data.clips import *
 from ..data.splits import Clip
 from .bank import *
+from .marks import *
 from ..models.teachers import network_of, require
 
 # %% auto #0

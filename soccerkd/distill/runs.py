@@ -20,11 +20,10 @@ from fastai.data.core import Datasets, TfmdLists
 from fastai.data.transforms import Categorize
 from fastai.learner import Learner
 from fastcore.all import L, patch
-from ..core import SoccerKDError, atomic_path, file_sha256, find_run, machine_info, process_number, read_json, refuse_pointer, write_json, disk_errors
+from ..core import SoccerKDError, atomic_path, file_sha256, find_run, locked, machine_info, process_number, read_json, refuse_pointer, write_json, disk_errors
 from ..data.clips import ClipDataLoaders, ClipLabel
 from ..data.splits import split_hash
 from ..data.tables import read_table
-from .bank import locked
 from .callback import DistillCallback, history
 from .learner import ClipLearner, teacher_learner
 from .machines import bare, gathered

@@ -20,6 +20,7 @@ from ..data.decode import *
 from ..data.splits import split_hash
 from ..distill.bank import *
 from ..distill.learner import *
+from ..distill.marks import *
 from .figures import *
 from .figures import blues, ink_on, figure_style, grey_axes
 from .labels import *
