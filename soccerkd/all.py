@@ -43,6 +43,7 @@ from soccerkd.distill.store import *
 from soccerkd.distill.bank import *
 from soccerkd.distill.feature_bank import *
 from soccerkd.distill.runs import *
+from soccerkd.distill.checkpoint import *
 from soccerkd.distill.machines import *
 from soccerkd.distill.ray_bank import *
 from soccerkd.distill.ecosystem import *

@@ -21,6 +21,7 @@ from ..data.clips import *
 from ..data.splits import *
 from .callback import history
 from .learner import *
+from .checkpoint import *
 from .runs import *
 from ..models.zoo import create_model
 from ..video.reader import open_video
@@ -36,17 +37,24 @@ def single_frames(
     fps:float=25., # Rate of frame folders
 )->list[Clip]: # One per frame, in memory; its group tells the clip
     "Every frame of every clip as a clip of one frame"
-    short,res = round(size*256/224),[]
-    for c in track(clips, desc="reading frames"):
-        folder = {"fps":fps} if Path(c.path).is_dir() else {}
-        with open_video(c.path, resize=short, **folder) as v:
-            idx = [i for i,t in enumerate(v.times) if t>=c.start-1e-6 and (c.end is None or t<c.end-1e-6)]
-            frames = v.get(idx)
-        h,w = frames.shape[1:3]
-        frames = frames[:,(h-size)//2:(h-size)//2+size,(w-size)//2:(w-size)//2+size]
-        if not len(frames): raise SoccerKDError.of(c.path, "has no frame in this stretch", "leave the clip out")
-        res += [Clip(f[None].clone(), float(i), label=c.label, group="@".join(map(str, c.key))) for i,f in enumerate(frames)]
-    return res
+    return [o for c in track(clips, desc="reading frames") for o in _frames_of(c, size, fps)]
+
+def _frames_of(c, size, fps):
+    "The frames of one clip, cut to a square in the middle"
+    frames = _read_frames(c, round(size*256/224), fps)
+    h,w = frames.shape[1:3]
+    top,left = (h-size)//2,(w-size)//2
+    frames = frames[:,top:top+size,left:left+size]
+    if not len(frames): raise SoccerKDError.of(c.path, "has no frame in this stretch", "leave the clip out")
+    group = "@".join(map(str, c.key))
+    return [Clip(f[None].clone(), float(i), label=c.label, group=group) for i,f in enumerate(frames)]
+
+def _read_frames(c, short, fps):
+    "All frames of a clip, with a short side of so many pixels"
+    folder = {"fps":fps} if Path(c.path).is_dir() else {}
+    with open_video(c.path, resize=short, **folder) as v:
+        end = float("inf") if c.end is None else c.end
+        return v.get([i for i,t in enumerate(v.times) if c.start-1e-6<=t<end-1e-6])
 
 # %% ../../nbs/04_distill/07_faithful.ipynb #208d9be5
 @delegates(ClipDataLoaders.from_clips)
@@ -56,14 +64,18 @@ def frame_loaders(
     bs:int=64, # Frames per batch
     **kwargs,
 )->ClipDataLoaders: # Batches `[B,3,1,H,W]`
-    "Loaders of single frames, without augmentation; equal clips on both sides are let through, as the published split may have some"
+    "Loaders of single frames, without augmentation; equal clips on both sides are let through, as they were published"
     size = train[0].path.shape[1]
-    train = [replace(c, start=float(i), group=f"train {c.group}") for i,c in enumerate(train)]
-    valid = [replace(c, start=float(len(train)+i), group=f"valid {c.group}") for i,c in enumerate(valid)]
-    dls = ClipDataLoaders.from_clips(train, valid, n_frames=1, size=size, bs=bs, slots=1, augment=False, margin=1., **{"num_workers":0, **kwargs})
+    train,valid = _numbered(train, "train", 0),_numbered(valid, "valid", len(train))
+    how = {"num_workers":0, **kwargs}
+    dls = ClipDataLoaders.from_clips(train, valid, n_frames=1, size=size, bs=bs, slots=1, augment=False, margin=1., **how)
     dls.train.drop_last = False
     dls.config = {**dls.config, "margin":256/224} # A file that is predicted later is cut like these frames
     return dls
+
+def _numbered(frames, part, first):
+    "Frames that no other has the start or the group of, so that none is taken for another"
+    return [replace(c, start=float(first+i), group=f"{part} {c.group}") for i,c in enumerate(frames)]
 
 # %% ../../nbs/04_distill/07_faithful.ipynb #7ebd9681
 class EpochRate(Callback):
@@ -111,7 +123,8 @@ def faithful_teacher(
     **kwargs, # For `create_model`
 )->Learner: # `learn.fit(100)` is the published length
     "The published teacher"
-    model = create_model(f"jointnet{depth}", n_classes=len(dls.vocab), n_frames=1, weights=weights, variant="faithful", **{"random_backbone":weights is None, **kwargs})
+    how = {"random_backbone":weights is None, **kwargs}
+    model = create_model(f"jointnet{depth}", len(dls.vocab), n_frames=1, weights=weights, variant="faithful", **how)
     adam = partial(OptimWrapper, opt=torch.optim.Adam)
     cbs = [EpochRate(cosine_rate(lr))]+[KeepGradients()]*accumulate_forever
     return teacher_learner(dls, model, precision="fp32", wd=0., opt_func=adam, cbs=cbs)
@@ -129,8 +142,8 @@ def faithful_student(
     "The published student"
     model = create_model("resnet18", n_classes=len(dls.vocab), n_frames=1, cifar_stem=cifar_stem, **kwargs)
     sgd = partial(OptimWrapper, opt=torch.optim.SGD, momentum=.9)
-    return distill_learner(dls, model, teacher=teacher, alpha=alpha, temperature=temperature, variant="faithful", precision="fp32", wd=5e-4,
-        opt_func=sgd, cbs=EpochRate(step_rate(lr)))
+    how = dict(variant="faithful", precision="fp32", wd=5e-4, opt_func=sgd, cbs=EpochRate(step_rate(lr)))
+    return distill_learner(dls, model, teacher=teacher, alpha=alpha, temperature=temperature, **how)
 
 # %% ../../nbs/04_distill/07_faithful.ipynb #61ff5845
 def batch_mean_accuracy(
@@ -140,7 +153,8 @@ def batch_mean_accuracy(
     "The mean of the batches' accuracies, as the published training printed it"
     right = np.asarray(right, dtype=float)
     if not len(right): raise SoccerKDError.of("the frames", "are none", "give at least one")
-    return float(np.mean([right[i:i+bs].mean() for i in range(0, len(right), bs)]))
+    batches = [right[i:i+bs].mean() for i in range(0, len(right), bs)]
+    return float(np.mean(batches))
 
 # %% ../../nbs/04_distill/07_faithful.ipynb #175d77f0
 def faithful_scores(
@@ -150,11 +164,18 @@ def faithful_scores(
     "The published scores, and for comparison the share of frames and the clips by mean probability"
     dl = learn.dls.valid if dl is None else dl
     with learn.no_bar(): z,y = (o.numpy() for o in learn.get_preds(dl=dl, act=lambda o: o))
-    right,clip = z.argmax(1)==y,np.array([c.group for c in dl.dataset.items])
-    p = np.exp(z-z.max(1, keepdims=True)); p /= p.sum(1, keepdims=True)
-    parts = [np.flatnonzero(clip==c) for c in dict.fromkeys(clip)]
-    return dict(batch_mean=batch_mean_accuracy(right, dl.bs), frame=float(right.mean()), clip_majority=float(np.mean([right[i].mean()>=.5 for i in parts])),
-        clip_mean_prob=float(np.mean([p[i].mean(0).argmax()==y[i[0]] for i in parts])))
+    right = z.argmax(1)==y
+    p = np.exp(z-z.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    clip = np.array([c.group for c in dl.dataset.items])
+    frames = [np.flatnonzero(clip==c) for c in dict.fromkeys(clip)] # Of each clip
+    by_majority = [right[i].mean()>=.5 for i in frames]
+    by_mean = [p[i].mean(0).argmax()==y[i[0]] for i in frames]
+    return dict(
+        batch_mean=batch_mean_accuracy(right, dl.bs),
+        frame=float(right.mean()),
+        clip_majority=float(np.mean(by_majority)),
+        clip_mean_prob=float(np.mean(by_mean)))
 
 # %% ../../nbs/04_distill/07_faithful.ipynb #1308f9fa
 class BestEpoch(Callback):
@@ -167,9 +188,11 @@ class BestEpoch(Callback):
     def after_validate(self): self.scored = True # An epoch that is skipped has no validation
     def after_epoch(self):
         if not self.scored: return
-        score,self.scored = float(history(self.learn)[self.metric].iloc[-1]),False
+        self.scored = False
+        score = float(history(self.learn)[self.metric].iloc[-1])
         if self.best and score<self.best["score"]: return
-        self.best = dict(score=score, epoch=self.epoch, model={k:v.detach().clone() for k,v in self.learn.model.state_dict().items()})
+        weights = {k:v.detach().clone() for k,v in self.learn.model.state_dict().items()}
+        self.best = dict(score=score, epoch=self.epoch, model=weights)
     def after_fit(self):
         if self.best: self.learn.model.load_state_dict(self.best["model"])
     def state_dict(self)->dict: return self.best
@@ -194,17 +217,6 @@ class Published:
     seed:int = 230 # Of the student's script; the teacher's has none
 
 # %% ../../nbs/04_distill/07_faithful.ipynb #699bc863
-def _fit(learn, epochs, path, settings, quiet):
-    "Train to the best epoch, or read what is there"
-    if (path/"config.json").exists() and read_json(path/"config.json").get("settings")==settings: return load_run(path, dls=learn.dls)
-    state = Checkpoint(path/"checkpoint.pt", str(settings))
-    with ExitStack() as stack:
-        for o in (learn.no_bar, learn.no_logging): stack.enter_context(o()) if quiet else None
-        learn.fit(epochs, cbs=[BestEpoch(), state], start_epoch=state.epochs_done)
-    save_run(learn, path, settings=settings)
-    state.path.unlink(missing_ok=True)
-    return learn
-
 def run_faithful(
     train:list[Clip], # With labels
     test:list[Clip], # With labels; the epoch is chosen on them too, as in the scripts
@@ -216,14 +228,36 @@ def run_faithful(
 )->dict: # `teacher` and `student`, each as `faithful_scores` gives it
     "SoccerKDNet as its scripts train and score it"
     r,out = recipe,Path(out)
-    dls = frame_loaders(single_frames(train, r.size, fps), single_frames(test, r.size, fps), r.bs, seed=r.seed, device=device)
-    settings = dict(**asdict(r), fps=fps, split=split_hash(split_table(train=train, test=test)), content=content_hash(train=train, test=test))
-    seed_everything(r.seed); dls.reseed(r.seed)
+    frames = (single_frames(o, r.size, fps) for o in (train, test))
+    dls = frame_loaders(*frames, r.bs, seed=r.seed, device=device)
+    split = split_hash(split_table(train=train, test=test))
+    settings = dict(**asdict(r), fps=fps, split=split, content=content_hash(train=train, test=test))
+    _seed(dls, r.seed)
     teacher = faithful_teacher(dls, r.depth, r.weights, r.teacher_lr, r.accumulate_forever)
-    teacher = _fit(teacher, r.teacher_epochs, out/"teacher", settings, quiet)
-    seed_everything(r.seed); dls.reseed(r.seed)
+    teacher = _trained(teacher, r.teacher_epochs, out/"teacher", settings, quiet)
+    _seed(dls, r.seed)
     student = faithful_student(dls, teacher, r.alpha, r.temperature, r.student_lr, r.cifar_stem)
-    student = _fit(student, r.student_epochs, out/"student", settings, quiet)
+    student = _trained(student, r.student_epochs, out/"student", settings, quiet)
     res = dict(teacher=faithful_scores(teacher), student=faithful_scores(student))
-    write_json(out/"metrics.json", dict(**res, recipe=settings, clips=dict(train=len(train), test=len(test)), chosen_on="the clips it is tested on"))
+    clips = dict(train=len(train), test=len(test))
+    write_json(out/"metrics.json", dict(**res, recipe=settings, clips=clips, chosen_on="the clips it is tested on"))
     return res
+
+# %% ../../nbs/04_distill/07_faithful.ipynb #9731790e
+def _seed(dls, seed):
+    "Everything that draws begins anew"
+    seed_everything(seed)
+    dls.reseed(seed)
+
+def _trained(learn, epochs, path, settings, quiet):
+    "Train to the best epoch, or read what is there"
+    if (path/"config.json").exists():
+        if read_json(path/"config.json").get("settings")==settings: return load_run(path, dls=learn.dls)
+    state = Checkpoint(path/"checkpoint.pt", str(settings))
+    with ExitStack() as stack:
+        if quiet:
+            for o in (learn.no_bar, learn.no_logging): stack.enter_context(o())
+        learn.fit(epochs, cbs=[BestEpoch(), state], start_epoch=state.epochs_done)
+    save_run(learn, path, settings=settings)
+    state.path.unlink(missing_ok=True)
+    return learn

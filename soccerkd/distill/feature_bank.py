@@ -18,6 +18,7 @@ from ..core import SoccerKDError
 from ..data.clips import *
 from .bank import *
 from .callback import *
+from .inside import state_of
 from ..models.clipnet import *
 
 # %% auto #0
@@ -34,8 +35,9 @@ def bank_features(
     **kwargs, # For `TeacherBank.fill`, such as `part=(0, 2)`
 )->TeacherBank: # That of the training clips; its `valid` is about the others
     "A bank of what the body of a network makes of all clips"
-    bank = TeacherBank.make(path, dls, model, views, dtype, block=block, what="features", **kwargs)
-    TeacherBank.make(Path(path)/"valid", dls, model, 1, dtype, block=block, what="features", split="valid", **kwargs)
+    how = dict(dtype=dtype, block=block, what="features", **kwargs)
+    bank = TeacherBank.make(path, dls, model, views, **how)
+    TeacherBank.make(Path(path)/"valid", dls, model, 1, split="valid", **how)
     return bank
 
 @patch(as_prop=True)
@@ -51,14 +53,18 @@ class FeatureDL(ClipDL):
         bank:TeacherBank, # Of features
         rows:np.ndarray, # The row of each clip, from `TeacherBank.check`
     ):
-        super().__init__(dl.dataset, bs=dl.bs, shuffle=dl.shuffle, drop_last=dl.drop_last, num_workers=0, device=dl.device, do_setup=False)
-        self.rng,self.balance,self.bank,self.rows = dl.rng,dl.balance,bank,rows
-        if bank.settings["split"]=="train": self.seeds = bank.store["seeds"][:][rows]
-        self.labels = torch.stack([torch.as_tensor(o) for o in dl.dataset.tls[1]]).as_subclass(TensorCategory)
+        how = {k:getattr(dl, k) for k in ("bs", "shuffle", "drop_last", "device")}
+        super().__init__(dl.dataset, num_workers=0, do_setup=False, **how)
+        self.rng,self.balance = dl.rng,dl.balance
+        self.bank,self.rows = bank,rows
+        if bank.settings["split"]=="train": self.seeds = bank.seeds_of(rows)
+        labels = [torch.as_tensor(o) for o in dl.dataset.tls[1]]
+        self.labels = torch.stack(labels).as_subclass(TensorCategory)
     def create_batches(self, samps):
         for batch in self.chunkify(samps):
             view,i = np.divmod(np.array(batch), len(self.rows))
-            yield self.bank.answer(self.rows[i], view).as_subclass(Features),self.labels[i]
+            features = self.bank.answer(self.rows[i], view).as_subclass(Features)
+            yield features,self.labels[i]
 
 # %% ../../nbs/04_distill/09_feature_bank.ipynb #7fa30c0f
 class TrainHead(Callback):
@@ -68,30 +74,54 @@ class TrainHead(Callback):
         bank:TeacherBank, # From `bank_features`
     ): self.bank,self.quick = bank,None
     def before_fit(self):
-        if any(isinstance(o, MixHandler) for o in self.learn.cbs): raise SoccerKDError.of(self.bank.path, "holds no features of mixed clips", "leave out MixUp and CutMix, or the bank")
-        if any(isinstance(o, DistillCallback) for o in self.learn.cbs): raise SoccerKDError.of(self.bank.path, "holds features, but a teacher wants to see clips", "leave out the teacher, or the bank")
+        self._only_labels()
         clips = getattr(self.dls, "without_bank", self.dls)
-        self.quick = [FeatureDL(dl, o, rows) for dl,(o,rows) in zip(clips.loaders, _checked(self.bank, clips, self.learn.model))]
-        self.state = _state(self.learn.model)
-    def before_train(self): self.learn.dl,self.quick[0].rng = self.quick[0],self.dls.train.rng
+        banks = _checked_banks(self.bank, clips, self.learn.model)
+        self.quick = [FeatureDL(dl, bank, rows) for dl,(bank,rows) in zip(clips.loaders, banks)]
+        self.state = _body_state(self.learn.model)
+    def before_train(self):
+        self.learn.dl = self.quick[0]
+        self.quick[0].rng = self.dls.train.rng
     def before_batch(self):
         if self.xb[0].ndim<4: self.learn.xb = (self.xb[0].as_subclass(Features),) # fastai takes the name off
     def after_train(self): self.dls.train.rng = self.quick[0].rng # The next epoch has another order, and a checkpoint knows it
     def before_validate(self):
-        if self.quick and self.dl is self.dls.valid and self.state==_state(self.learn.model): self.learn.dl = self.quick[1]
+        if not self.quick or self.dl is not self.dls.valid: return
+        if self.state==_body_state(self.learn.model): self.learn.dl = self.quick[1]
     def after_fit(self): self.quick = None
 
 # %% ../../nbs/04_distill/09_feature_bank.ipynb #1e28e0bf
-def _checked(bank, dls, model):
+@patch
+def _only_labels(self:TrainHead):
+    "Refuse what wants to see clips"
+    def there(kind): return any(isinstance(o, kind) for o in self.learn.cbs)
+    if there(MixHandler):
+        raise SoccerKDError.of(self.bank.path, "holds no features of mixed clips", "leave out MixUp and CutMix, or the bank")
+    if there(DistillCallback):
+        fault = "holds features, but a teacher wants to see clips"
+        raise SoccerKDError.of(self.bank.path, fault, "leave out the teacher, or the bank")
+
+def _checked_banks(bank, dls, model):
     "Both banks with the row of each clip, if the features are those of this network and stay so"
-    if isinstance(model, DistributedDataParallel): raise SoccerKDError.of("a head on banked features", "is trained by one process", "leave out learn.together(): an epoch takes a second; several processes may fill the bank, see part=")
-    if not isinstance(model, ClipNet) or "body" not in model.frozen or any(p.requires_grad for p in model.body.parameters()):
-        raise SoccerKDError.of(f"the backbone of {(getattr(model, 'config', None) or {}).get('name', type(model).__name__)}", "is not frozen, so that its features would change", "use freeze='backbone', or leave out the bank")
+    _stays(model)
     rows,valid = bank.check(dls, model, "features"),bank.valid
-    if valid.settings["teacher"]!=bank.settings["teacher"]: raise SoccerKDError.of(valid.path, "holds the features of another backbone than the bank around it", "make another bank")
+    if valid.settings["teacher"]!=bank.settings["teacher"]:
+        fault = "holds the features of another backbone than the bank around it"
+        raise SoccerKDError.of(valid.path, fault, "make another bank")
     return [(bank, rows), (valid, valid.check(dls, what="features"))]
 
-def _state(model): return [(o.data_ptr(), o._version) for o in (*model.body.parameters(), *model.body.buffers())]
+def _stays(model):
+    "Refuse a network whose body is trained, or that several processes share"
+    if isinstance(model, DistributedDataParallel):
+        remedy = "leave out learn.together(): an epoch takes a second; several processes may fill the bank, see part="
+        raise SoccerKDError.of("a head on banked features", "is trained by one process", remedy)
+    frozen = isinstance(model, ClipNet) and "body" in model.frozen
+    if frozen and not any(p.requires_grad for p in model.body.parameters()): return
+    name = (getattr(model, "config", None) or {}).get("name", type(model).__name__)
+    fault = "is not frozen, so that its features would change"
+    raise SoccerKDError.of(f"the backbone of {name}", fault, "use freeze='backbone', or leave out the bank")
+
+def _body_state(model): return state_of([*model.body.parameters(), *model.body.buffers()])
 
 # %% ../../nbs/04_distill/09_feature_bank.ipynb #49fff091
 @patch
@@ -99,7 +129,9 @@ def train_head(self:Learner,
     bank:TeacherBank, # From `bank_features`
 )->Learner: # Itself
     "Train from now on the head alone, on banked features; a second call replaces the first"
-    self.remove_cbs(list(self.cbs.filter(lambda o: isinstance(o, TrainHead))))
-    _checked(bank, getattr(self.dls, "without_bank", self.dls), self.model)
-    self.record = {**getattr(self, "record", {}), "features":dict(bank=str(bank.path), backbone=bank.settings["teacher"], views=bank.views, dtype=bank.settings["dtype"])}
+    self.remove_cbs([o for o in self.cbs if isinstance(o, TrainHead)])
+    _checked_banks(bank, getattr(self.dls, "without_bank", self.dls), self.model)
+    s = bank.settings
+    features = dict(bank=str(bank.path), backbone=s["teacher"], views=bank.views, dtype=s["dtype"])
+    self.record = {**getattr(self, "record", {}), "features":features}
     return self.add_cb(TrainHead(bank))

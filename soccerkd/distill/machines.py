@@ -18,13 +18,13 @@ from fastai.callback.core import Callback
 from fastai.callback.progress import CSVLogger
 from fastai.callback.training import GradientAccumulation
 from fastai.data.core import TfmdDL
-from fastai.data.load import _FakeLoader
 from fastai.learner import Learner
 from fastai.torch_core import apply, to_detach
 from fastcore.all import L, chunked, patch
 from ..core import SoccerKDError, pick_device, process_number, seed_for
 from ..data.clips import ClipDL
 from .bank import TeacherBank
+from .inside import batch_norms, set_order, stand_in_loader
 
 # %% auto #0
 __all__ = ['join_machines', 'leave_machines', 'gathered', 'on_first', 'first_to_fail', 'shared_folder', 'shares', 'PartDL',
@@ -39,21 +39,31 @@ def join_machines(
     seconds:int=1800, # How long to wait for another process before giving up
 )->tuple[int,int]: # Which process this is, from 0, and how many there are
     "Meet the other processes, once; nothing happens if the program was started alone"
-    global _store
     rank,world = process_number()
     if world==1 or dist.is_initialized(): return rank,world
     gpu = torch.cuda.is_available() and torch.device(device or "cuda").type=="cuda"
-    local = int(os.environ.get("LOCAL_RANK", rank))
-    if gpu and local>=torch.cuda.device_count():
-        raise SoccerKDError.of(f"process {local} of this machine", f"finds {torch.cuda.device_count()} GPUs", "start one process for each GPU, or say --device cpu")
-    if gpu: torch.cuda.set_device(local)
-    if missing := [o for o in ("MASTER_ADDR", "MASTER_PORT") if o not in os.environ]:
-        raise SoccerKDError.of(f"process {rank} of {world}", f"does not know {' and '.join(missing)}", "start it with accelerate launch or torchrun")
-    try:
-        _store,_,_ = next(dist.rendezvous("env://", timeout=timedelta(seconds=seconds)))
-        dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", store=dist.PrefixStore("soccerkd", _store), rank=rank, world_size=world, timeout=timedelta(seconds=seconds))
+    if gpu: _take_gpu(int(os.environ.get("LOCAL_RANK", rank)))
+    missing = [o for o in ("MASTER_ADDR", "MASTER_PORT") if o not in os.environ]
+    if missing:
+        fault = f"does not know {' and '.join(missing)}"
+        raise SoccerKDError.of(f"process {rank} of {world}", fault, "start it with accelerate launch or torchrun")
+    try: _meet("cpu:gloo,cuda:nccl" if gpu else "gloo", rank, world, timedelta(seconds=seconds))
     except RuntimeError as e: raise _lost(rank, world) from e
     return rank,world
+
+def _take_gpu(local):
+    "The GPU of this process among those of its machine"
+    n = torch.cuda.device_count()
+    if local<n: return torch.cuda.set_device(local)
+    remedy = "start one process for each GPU, or say --device cpu"
+    raise SoccerKDError.of(f"process {local} of this machine", f"finds {n} GPUs", remedy)
+
+def _meet(backend, rank, world, timeout):
+    "Connect to the other processes"
+    global _store
+    _store,_,_ = next(dist.rendezvous("env://", timeout=timeout))
+    ours = dist.PrefixStore("soccerkd", _store)
+    dist.init_process_group(backend, store=ours, rank=rank, world_size=world, timeout=timeout)
 
 # %% ../../nbs/04_distill/10_machines.ipynb #baea969f
 def leave_machines():
@@ -62,11 +72,15 @@ def leave_machines():
 
 # %% ../../nbs/04_distill/10_machines.ipynb #dc09d591
 def _lost(rank, world):
-    return SoccerKDError.of(f"process {rank} of {world}", "has lost another one, or waited for it in vain", "see what that one said; the same command goes on from the last whole epoch")
+    fault = "has lost another one, or waited for it in vain"
+    remedy = "see what that one said; the same command goes on from the last whole epoch"
+    return SoccerKDError.of(f"process {rank} of {world}", fault, remedy)
 
 def _is_loss(e):
     "Whether an error comes from the connection between processes"
-    return isinstance(e, RuntimeError) and (isinstance(e, getattr(dist, "DistError", ())) or any(o in str(e) for o in ("gloo", "NCCL", "Connection closed")))
+    if not isinstance(e, RuntimeError): return False
+    said = any(o in str(e) for o in ("gloo", "NCCL", "Connection closed"))
+    return said or isinstance(e, getattr(dist, "DistError", ()))
 
 # %% ../../nbs/04_distill/10_machines.ipynb #baa93043
 def gathered(
@@ -89,14 +103,16 @@ def on_first(
     "Call `f` in the first process; all get its result, or its error"
     rank,world = process_number()
     if world==1 or not dist.is_initialized(): return f(*args, **kwargs)
-    err,out = None,[None,None]
+    err,out = None,[None, None] # The result, and what is wrong
     if rank==0:
-        try: out = [f(*args, **kwargs), None]
-        except Exception as e: err,out = e,[None, str(e) if isinstance(e, SoccerKDError) else f"{type(e).__name__}: {e}"]
+        try: out[0] = f(*args, **kwargs)
+        except Exception as e: err,out[1] = e,_sentence(e)
     try: dist.broadcast_object_list(out, src=0)
     except RuntimeError as e: raise _lost(rank, world) if _is_loss(e) else e
     if out[1] is not None: raise err or SoccerKDError(out[1])
     return out[0]
+
+def _sentence(e): return str(e) if isinstance(e, SoccerKDError) else f"{type(e).__name__}: {e}"
 
 # %% ../../nbs/04_distill/10_machines.ipynb #3f6dd2b4
 def first_to_fail()->bool:
@@ -112,14 +128,17 @@ def shared_folder(
     "The folder, if all processes see the same one"
     path,rank = Path(path),process_number()[0]
     def put():
+        "A file with a name that nobody knows; its name"
+        name = f".seen-{secrets.token_hex(4)}"
         path.mkdir(parents=True, exist_ok=True)
-        (path/(name := f".seen-{secrets.token_hex(4)}")).touch()
+        (path/name).touch()
         return name
     name = on_first(put) if dist.is_initialized() else None
     seen = gathered(name is None or (path/name).exists())
     if rank==0 and name: (path/name).unlink(missing_ok=True)
-    if not all(seen): raise SoccerKDError.of(path, f"is another folder on the machine of process {seen.index(False)}", "give one on a disk that all machines share")
-    return path
+    if all(seen): return path
+    fault = f"is another folder on the machine of process {seen.index(False)}"
+    raise SoccerKDError.of(path, fault, "give one on a disk that all machines share")
 
 # %% ../../nbs/04_distill/10_machines.ipynb #2983dfec
 def shares(
@@ -139,44 +158,55 @@ class PartDL(TfmdDL):
         rank:int, # Which process
         world:int, # Of how many
     ):
-        self.dl,self.rank,self.world,self.counts = dl,rank,world,[]
-        if dl.n is None: raise SoccerKDError.of("the loader", "does not know how many clips it has", "give one with a list of clips")
-        if dl.drop_last and dl.n<world: raise SoccerKDError.of("the training set", f"has {dl.n} clips for {world} processes", "start fewer processes")
-        self.n,self.drop_last,self.dataset,self.offs,self.pin_memory,self.num_workers = dl.n,dl.drop_last,dl.dataset,dl.offs,dl.pin_memory,dl.num_workers
+        _can_be_dealt(dl, world)
+        self.dl,self.rank,self.world = dl,rank,world
+        self.counts = [] # Clips of each process, batch by batch
+        for k in ("n", "drop_last", "dataset", "offs", "pin_memory", "num_workers", "device"): setattr(self, k, getattr(dl, k))
         self.bs = min(dl.bs, dl.n//world) if dl.drop_last else dl.bs # As `ClipDataLoaders` does: at least one batch
-        f = dl.fake_l
-        self.fake_l = _FakeLoader(self, f.pin_memory, f.num_workers, f.timeout, persistent_workers=f.persistent_workers, pin_memory_device=f.pin_memory_device)
-        self.device = dl.device
+        self.fake_l = stand_in_loader(self, dl)
     def __len__(self):
         big = self.bs*self.world
         return self.n//big if self.drop_last else -(-self.n//big)
+
+def _can_be_dealt(dl, world):
+    "Refuse a loader that has no part for every process"
+    if dl.n is None:
+        raise SoccerKDError.of("the loader", "does not know how many clips it has", "give one with a list of clips")
+    if dl.drop_last and dl.n<world:
+        raise SoccerKDError.of("the training set", f"has {dl.n} clips for {world} processes", "start fewer processes")
 
 # %% ../../nbs/04_distill/10_machines.ipynb #292c652a
 @patch
 def get_idxs(self:PartDL):
     "The own places of each batch; `counts` has the clips of each process, batch by batch"
     self.counts,mine = [],[]
-    for b in chunked(list(self.dl.get_idxs()), self.bs*self.world, drop_last=self.drop_last):
+    big = self.bs*self.world
+    for b in chunked(list(self.dl.get_idxs()), big, drop_last=self.drop_last):
         n = shares(len(b), self.world)
-        at = sum(n[:self.rank])
-        mine += b[at:at+n[self.rank]] or b[:1]
+        first = sum(n[:self.rank])
+        mine += b[first:first+n[self.rank]] or b[:1]
         self.counts.append(n)
     return mine
 
 @patch
 def create_batches(self:PartDL, samps):
     "Batches of the own part, made by the loader within; they know which part it is"
-    for k,items in enumerate(chunked(filter(lambda o: o is not None, map(self.dl.do_item, samps)), self.bs)):
+    items = filter(lambda o: o is not None, map(self.dl.do_item, samps))
+    for k,part in enumerate(chunked(items, self.bs)):
         n = self.counts[self.offs+k*max(1, self.num_workers)]
-        self.dl.share = (sum(n[:self.rank])*(n[self.rank]>0), sum(n))
-        yield self.dl.do_batch(items)
+        first = sum(n[:self.rank]) if n[self.rank] else 0
+        self.dl.share = (first, sum(n))
+        yield self.dl.do_batch(part)
 
 # %% ../../nbs/04_distill/10_machines.ipynb #7baea54a
 @patch
 def __iter__(self:PartDL):
-    if not isinstance(self.dl, ClipDL): yield from TfmdDL.__iter__(self); return
-    self.randomize(); self.before_iter()
-    self._DataLoader__idxs = self.get_idxs()
+    if not isinstance(self.dl, ClipDL):
+        yield from TfmdDL.__iter__(self)
+        return
+    self.randomize()
+    self.before_iter()
+    set_order(self, self.get_idxs())
     def begin(maker):
         part = self if maker is self.dl else copy(self)
         part.dl = maker
@@ -213,8 +243,10 @@ def bare(
 # %% ../../nbs/04_distill/10_machines.ipynb #db23eac2
 def _sync_bn(model):
     "Replace the batch norms of a network; what puts them back"
-    old = [(parent,name,bn) for parent in model.modules() for name,bn in parent.named_children() if isinstance(bn, nn.modules.batchnorm._BatchNorm) and not isinstance(bn, nn.SyncBatchNorm)]
-    for parent,name,bn in old: setattr(parent, name, nn.SyncBatchNorm.convert_sync_batchnorm(bn))
+    old = batch_norms(model)
+    for parent,name,bn in old:
+        shared = nn.SyncBatchNorm.convert_sync_batchnorm(bn)
+        setattr(parent, name, shared)
     def back():
         for parent,name,bn in old:
             bn.train(getattr(parent, name).training)
@@ -224,16 +256,32 @@ def _sync_bn(model):
 # %% ../../nbs/04_distill/10_machines.ipynb #87168db2
 def _agree(learn):
     "One order for all processes, or the error that they don't have the same before them"
-    kd = learn.distill if any(getattr(o, "name", "")=="distill" for o in learn.cbs) else None
-    teacher = None if kd is None or kd.teacher is None else float(sum(p.detach().double().sum() for p in kd.teacher.parameters()))
-    rank = process_number()[0]
-    facts = gathered(dict(clips=[o.n for o in learn.dls], content=getattr(learn.dls, "content", None), teacher=teacher, batch=[o.bs for o in learn.dls], orders=[o.rng.getstate() for o in learn.dls]))
-    for k in ("clips", "content", "teacher", "batch"):
-        if odd := [r for r,f in enumerate(facts) if f[k]!=facts[0][k]]: raise SoccerKDError.of(f"process {odd[0]}", f"has another {k} than process 0 ({facts[odd[0]][k]}, {facts[0][k]})", "give all of them the same data, networks and settings")
+    facts = gathered(_facts_of(learn))
+    for what in ("clips", "content", "teacher", "batch"): _same_fact(what, [o[what] for o in facts])
     for dl,state in zip(learn.dls, facts[0]["orders"]): dl.rng.setstate(state)
-    if rank:
-        s = seed_for("process", rank, int(torch.randint(1<<62, ())))
-        torch.manual_seed(s); np.random.seed(s); random.seed(s)
+    rank = process_number()[0]
+    if not rank: return
+    own = seed_for("process", rank, int(torch.randint(1<<62, ())))
+    for seed in (torch.manual_seed, np.random.seed, random.seed): seed(own)
+
+def _facts_of(learn):
+    "What has to be the same in all processes, and the orders of the next epochs"
+    kd = learn.distill if any(getattr(o, "name", "")=="distill" for o in learn.cbs) else None
+    return dict(
+        clips=[o.n for o in learn.dls],
+        content=getattr(learn.dls, "content", None),
+        teacher=None if kd is None or kd.teacher is None else _sum_of(kd.teacher),
+        batch=[o.bs for o in learn.dls],
+        orders=[o.rng.getstate() for o in learn.dls])
+
+def _sum_of(model): return float(sum(p.detach().double().sum() for p in model.parameters()))
+
+def _same_fact(what, values):
+    "Refuse a process that has something else than the first one"
+    odd = [rank for rank,v in enumerate(values) if v!=values[0]]
+    if not odd: return
+    fault = f"has another {what} than process 0 ({values[odd[0]]}, {values[0]})"
+    raise SoccerKDError.of(f"process {odd[0]}", fault, "give all of them the same data, networks and settings")
 
 # %% ../../nbs/04_distill/10_machines.ipynb #58f85835
 class Together(Callback):
@@ -243,13 +291,15 @@ class Together(Callback):
         sync_bn:bool=False, # Batch norm over the parts of all processes; needs GPUs
         find_unused:bool=False, # Needed if some weights take no part in an answer
     ):
-        self.sync_bn,self.find_unused,self.back,self.loaders = sync_bn,find_unused,None,None
+        self.sync_bn,self.find_unused = sync_bn,find_unused
+        self.back = self.loaders = None # What puts batch norms and loaders back
         self.rank,self.world = process_number()
     def before_fit(self):
         self.apart()
         _agree(self.learn)
         if self.sync_bn: self.back = _sync_bn(self.learn.model)
-        self.learn.model = DistributedDataParallel(self.learn.model, broadcast_buffers=False, find_unused_parameters=self.find_unused)
+        how = dict(broadcast_buffers=False, find_unused_parameters=self.find_unused)
+        self.learn.model = DistributedDataParallel(self.learn.model, **how)
         self.wrapped,self.loaders = self.learn.dls,list(self.learn.dls.loaders)
         self.wrapped.loaders = [PartDL(o, self.rank, self.world) for o in self.loaders]
     def after_fit(self): self.apart()
@@ -271,7 +321,8 @@ def before_validate(self:Together): self.part()
 @patch
 def part(self:Together):
     "A loader that came from elsewhere is dealt out, too"
-    if not isinstance(self.learn.dl, PartDL): self.learn.dl = PartDL(self.learn.dl, self.rank, self.world)
+    dl = self.learn.dl
+    if not isinstance(dl, PartDL): self.learn.dl = PartDL(dl, self.rank, self.world)
 
 # %% ../../nbs/04_distill/10_machines.ipynb #12df62dc
 class SameViews(Callback):
@@ -286,9 +337,12 @@ def after_loss(self:Together):
     "Weigh the loss by the share of the own part; for the recorder, all losses over all clips"
     if not self.training: return
     n = self.learn.dl.counts[self.iter]
-    share,kd = n[self.rank]/sum(n),self.learn.distill if hasattr(self.learn, "distill") else None
+    share = n[self.rank]/sum(n)
     if share!=1/self.world: self.learn.loss_grad = self.learn.loss_grad*(share*self.world)
-    parts = torch.stack([self.learn.loss.detach().float().mean(), *([kd.hard.float(), kd.kd.float()] if kd else [])])*share
+    kd = self.learn.distill if hasattr(self.learn, "distill") else None
+    losses = [self.learn.loss.detach().float().mean()]
+    if kd: losses += [kd.hard.float(), kd.kd.float()]
+    parts = torch.stack(losses)*share
     dist.all_reduce(parts)
     self.learn.loss = parts[0]
     if kd: kd.parts[-1] = (sum(n), parts[1], parts[2])
@@ -303,8 +357,9 @@ def _mean(t, world):
 @patch
 def before_step(self:Together):
     "Average the gradients of weights outside the network"
+    if not hasattr(self.learn.opt, "all_params"): return
     inside = {id(p) for p in self.learn.model.parameters()}
-    for p in self.learn.opt.all_params(with_grad=True).itemgot(0) if hasattr(self.learn.opt, "all_params") else []:
+    for p in self.learn.opt.all_params(with_grad=True).itemgot(0):
         if id(p) not in inside: _mean(p.grad, self.world)
 
 @patch
@@ -321,9 +376,11 @@ def all_rows(
     "The rows of all processes, in order"
     if len(counts)==1: return t[:counts[0]]
     kind,t = type(t),t.detach().as_subclass(Tensor)
-    pad = torch.cat([t, t[:1].expand(max(counts)-len(t), *t.shape[1:])]).contiguous() if len(t)<max(counts) else t.contiguous()
-    res = [torch.empty_like(pad) for _ in counts]
-    dist.all_gather(res, pad)
+    lacks = max(counts)-len(t) # All processes send as many rows
+    if lacks>0: t = torch.cat([t, t[:1].expand(lacks, *t.shape[1:])])
+    sent = t.contiguous()
+    res = [torch.empty_like(sent) for _ in counts]
+    dist.all_gather(res, sent)
     return torch.cat([o[:n] for o,n in zip(res, counts)]).as_subclass(kind)
 
 # %% ../../nbs/04_distill/10_machines.ipynb #521cdb14
@@ -335,13 +392,21 @@ def after_pred(self:Together):
 @patch
 def after_batch(self:Together):
     "In training: the same, if metrics are asked for there"
-    if self.training and getattr(getattr(self.learn, "recorder", None), "train_metrics", False): self.put_together()
+    recorder = getattr(self.learn, "recorder", None)
+    if self.training and getattr(recorder, "train_metrics", False): self.put_together()
 
 @patch
 def put_together(self:Together):
     n = self.learn.dl.counts[self.iter]
-    def rows(b): return apply(lambda t: all_rows(t, n) if isinstance(t, Tensor) and t.ndim else t, b)
+    def whole(t): return all_rows(t, n) if isinstance(t, Tensor) and t.ndim else t
+    def rows(b): return apply(whole, b)
     self.learn.pred,self.learn.yb = rows(self.learn.pred),tuple(rows(self.learn.yb))
+
+# %% ../../nbs/04_distill/10_machines.ipynb #1a6643f9
+@contextmanager
+def _silent(learn):
+    "Inside, neither bars nor a table: the first process shows them"
+    with learn.no_bar(), learn.no_logging(): yield
 
 # %% ../../nbs/04_distill/10_machines.ipynb #e58319ae
 @patch
@@ -354,11 +419,12 @@ def together(self:Learner,
     "Inside, each process trains on its part of every batch; an ordinary `fit` if there is one process"
     rank,world = join_machines(self.dls.device, seconds)
     if world==1: yield self; return
-    cb = Together(self.dls.device.type=="cuda" if sync_bn is None else sync_bn, find_unused)
+    if sync_bn is None: sync_bn = self.dls.device.type=="cuda"
+    cb = Together(sync_bn, find_unused)
     logs = self.cbs.filter(lambda o: isinstance(o, CSVLogger)) if rank else L()
     self.remove_cbs(list(logs))
     try:
-        with self.added_cbs([cb, SameViews()]), self.no_bar() if rank else nullcontext(), self.no_logging() if rank else nullcontext():
+        with self.added_cbs([cb, SameViews()]), _silent(self) if rank else nullcontext():
             try: yield self
             finally: cb.apart()
     except RuntimeError as e: raise _lost(rank, world) if _is_loss(e) else e

@@ -20,10 +20,15 @@ def cut_box(
     keep:float, # Share of the frame that stays, before clipping
 )->tuple[int,int,int,int]: # Top, bottom, left, right
     "A rectangle with a random centre, clipped to the frame"
-    h,w = size
-    ch,cw = (round(o*(1-keep)**.5) for o in (h, w))
-    y,x = int(torch.randint(h, (1,))),int(torch.randint(w, (1,)))
-    return max(y-ch//2, 0), min(y-ch//2+ch, h), max(x-cw//2, 0), min(x-cw//2+cw, w)
+    top,bottom = _side(size[0], keep)
+    left,right = _side(size[1], keep)
+    return top,bottom,left,right
+
+def _side(side, keep):
+    "One side of the rectangle: a random centre, clipped to the frame"
+    long = round(side*(1-keep)**.5)
+    first = int(torch.randint(side, (1,)))-long//2
+    return max(first, 0),min(first+long, side)
 
 # %% ../../nbs/04_distill/06_mixing.ipynb #05e925bd
 class ClipCutMix(MixHandler):
@@ -35,15 +40,21 @@ class ClipCutMix(MixHandler):
 
     def before_batch(self):
         x = plain(self.x)
-        if x.ndim!=5: raise SoccerKDError.of("the batch", f"has {x.ndim} dimensions", "use fastai's CutMix for pictures, ClipCutMix for clips [B,3,T,H,W]")
+        if x.ndim!=5:
+            remedy = "use fastai's CutMix for pictures, ClipCutMix for clips [B,3,T,H,W]"
+            raise SoccerKDError.of("the batch", f"has {x.ndim} dimensions", remedy)
         order = torch.randperm(len(x)).to(x.device)
-        t,b,l,r = cut_box(tuple(x.shape[-2:]), float(self.distrib.sample()))
+        h,w = x.shape[-2:]
+        t,b,l,r = cut_box((h, w), float(self.distrib.sample()))
         mixed = x.clone() # The clip may be kept in memory
         mixed[...,t:b,l:r] = x[order][...,t:b,l:r]
         self.learn.xb = (mixed, *self.xb[1:])
         self.yb1 = (self.y[order],)
-        self.lam = torch.tensor(1-(b-t)*(r-l)/(x.shape[-1]*x.shape[-2]), device=x.device)
-        if not self.stack_y: self.learn.yb = (torch.lerp(self.yb1[0], self.y, self.lam.to(self.y.dtype)),)
+        pasted = (b-t)*(r-l)/(h*w)
+        self.lam = torch.tensor(1-pasted, device=x.device)
+        if self.stack_y: return
+        share = self.lam.to(self.y.dtype)
+        self.learn.yb = (torch.lerp(self.yb1[0], self.y, share),)
 
 # %% ../../nbs/04_distill/06_mixing.ipynb #de1446ab
 def class_weights(
@@ -52,4 +63,6 @@ def class_weights(
     "Weights for cross-entropy that make up for unequal classes"
     t = dls.table
     n = t[t.split=="train"].label.value_counts()
-    return torch.tensor([n.sum()/(len(dls.vocab)*n[k]) for k in dls.vocab], dtype=torch.float, device=dls.device)
+    total,n_classes = n.sum(),len(dls.vocab)
+    weights = [total/(n_classes*n[k]) for k in dls.vocab]
+    return torch.tensor(weights, dtype=torch.float, device=dls.device)

@@ -23,23 +23,33 @@ def decoupled_kd(
     rest_weight:float=8., # Of the part about the other classes; `beta` in the paper, where 8 is the choice for CIFAR-100
 )->Tensor: # Scalar
     "Decoupled knowledge distillation (Zhao et al. 2022)"
-    if not _same(student, teacher)[1]>2: raise SoccerKDError.of("decoupled distillation", "needs at least three classes", "use soft_target for two")
-    if target.shape!=student.shape[:1] or target.is_floating_point():
-        raise SoccerKDError.of("decoupled distillation", f"needs one class for each clip, not {target.dtype} of shape {list(target.shape)}", "leave out MixUp and CutMix")
+    _one_class_each(target, _same_shape(student, teacher))
     at = F.one_hot(target, student.shape[1]).bool()
-    s,t = (o/temperature for o in full_precision(student, teacher.detach()))
-    def split(z): # Log-probabilities of label and rest, and of the others among themselves
-        lp,n = z.log_softmax(1),z.masked_fill(at, -torch.inf)
-        return torch.stack([lp[at], (n.logsumexp(1)-z.logsumexp(1))], 1), n[~at].view(len(z), -1).log_softmax(1)
-    parts = [F.kl_div(a, b, reduction="batchmean", log_target=True) for a,b in zip(split(s), split(t))]
-    return (label_weight*parts[0]+rest_weight*parts[1])*temperature**2
+    s,t = (_split(o/temperature, at) for o in full_precision(student, teacher.detach()))
+    label,rest = (F.kl_div(a, b, reduction="batchmean", log_target=True) for a,b in zip(s, t))
+    return (label_weight*label+rest_weight*rest)*temperature**2
+
+def _split(z, at):
+    "Log-probabilities of label and rest `[B,2]`, and of the others among themselves `[B,K-1]`"
+    label = z.log_softmax(1)[at]
+    others = z.masked_fill(at, -torch.inf)
+    rest = others.logsumexp(1)-z.logsumexp(1)
+    return torch.stack([label, rest], 1),others[~at].view(len(z), -1).log_softmax(1)
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #86f5afe4
-def _same(student, teacher):
+def _same_shape(student, teacher):
     "The common shape of two answers, checked"
-    if student.shape!=teacher.shape or student.ndim!=2:
-        raise SoccerKDError.of("the teacher", f"answers {list(teacher.shape)}, the student {list(student.shape)}", "give logits [B,K] for the same classes")
-    return student.shape
+    if student.shape==teacher.shape and student.ndim==2: return student.shape
+    fault = f"answers {list(teacher.shape)}, the student {list(student.shape)}"
+    raise SoccerKDError.of("the teacher", fault, "give logits [B,K] for the same classes")
+
+def _one_class_each(target, shape):
+    "Refuse mixed labels, and two classes: there is nothing to split then"
+    what = "decoupled distillation"
+    if shape[1]<=2: raise SoccerKDError.of(what, "needs at least three classes", "use soft_target for two")
+    if target.shape==shape[:1] and not target.is_floating_point(): return
+    fault = f"needs one class for each clip, not {target.dtype} of shape {list(target.shape)}"
+    raise SoccerKDError.of(what, fault, "leave out MixUp and CutMix")
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #9c173826
 def correlation_kd(
@@ -51,15 +61,15 @@ def correlation_kd(
     eps:float=1e-8, # Least length of a vector: an answer that is the same for all classes correlates with nothing
 )->Tensor: # Scalar, 0 to 2 times the weights and temperature squared
     "DIST: one minus Pearson's correlation of the softened answers, over classes and over clips (Huang et al. 2022)"
-    _same(student, teacher)
+    _same_shape(student, teacher)
     q,p = ((o/temperature).softmax(1) for o in full_precision(student, teacher.detach()))
-    between = _apart(q.T, p.T, eps) if len(q)>1 else 0.
-    return temperature**2*(inter*_apart(q, p, eps)+intra*between)
+    over_clips = _uncorrelated(q.T, p.T, eps) if len(q)>1 else 0.
+    return temperature**2*(inter*_uncorrelated(q, p, eps)+intra*over_clips)
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #34512b14
-def _apart(a, b, eps):
+def _uncorrelated(a, b, eps):
     "One minus the correlation of the rows, averaged"
-    a,b = a-a.mean(1, keepdim=True),b-b.mean(1, keepdim=True)
+    a,b = (o-o.mean(1, keepdim=True) for o in (a, b))
     return 1-F.cosine_similarity(a, b, dim=1, eps=eps).mean()
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #3b3c3297
@@ -70,22 +80,28 @@ def relational_kd(
     angle:float=50., # Weight of the angles; the paper's choice
 )->Tensor: # Scalar
     "Distances and angles between the clips of a batch (Park et al. 2019)"
-    if len(student)!=len(teacher): raise SoccerKDError.of("the teacher's features", f"are of {len(teacher)} clips, the student's of {len(student)}", "give the same batch to both")
+    if len(student)!=len(teacher):
+        fault = f"are of {len(teacher)} clips, the student's of {len(student)}"
+        raise SoccerKDError.of("the teacher's features", fault, "give the same batch to both")
     s,t = (o.flatten(2).mean(2) if o.ndim>2 else o for o in full_precision(student, teacher.detach()))
-    return distance*F.smooth_l1_loss(_distances(s), _distances(t))+angle*F.smooth_l1_loss(_angles(s), _angles(t))
+    far = F.smooth_l1_loss(_distances(s), _distances(t))
+    turned = F.smooth_l1_loss(_angles(s), _angles(t))
+    return distance*far+angle*turned
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #c7446ada
 def _distances(f):
     "Distances `[B,B]` between rows, as multiples of their mean"
-    gap = (f[:,None]-f[None]).square().sum(-1)
+    squares = (f[:,None]-f[None]).square().sum(-1)
     off = ~torch.eye(len(f), dtype=torch.bool, device=f.device)
-    d = torch.zeros_like(gap).masked_scatter(off, gap[off].clamp_min(1e-12).sqrt()) # The root of zero has no gradient
+    lengths = squares[off].clamp_min(1e-12).sqrt() # The root of zero has no gradient
+    d = torch.zeros_like(squares).masked_scatter(off, lengths)
     return d/d[off].mean().clamp_min(1e-6) if len(f)>1 else d
 
 def _angles(f):
     "Cosines `[B,B,B]` of the angles at each row"
     e = F.normalize(f[None]-f[:,None], dim=-1)
-    with torch.autocast(f.device.type, enabled=False): return e@e.transpose(1, 2) # Autocast would make half precision of a product
+    with torch.autocast(f.device.type, enabled=False): # Which would make half precision of a product
+        return e@e.transpose(1, 2)
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #1b1d014c
 def attention_map(
@@ -102,22 +118,25 @@ def attention_transfer(
     per_pixel:bool=False, # The scale of the authors' code: the mean over the map instead of half the sum
 )->Tensor: # Scalar, 0 to 1; per pixel 0 to 2/(H*W)
     "Half the squared distance of the attention maps (Zagoruyko and Komodakis 2017)"
-    _maps(student, teacher)
+    _same_pictures(student, teacher)
     s,t = full_precision(student, teacher.detach())
-    squares = (attention_map(s)-attention_map(_fit(t, s))).square()
+    gap = attention_map(s)-attention_map(_resized(t, s))
+    squares = gap.square()
     return squares.mean() if per_pixel else squares.sum((1,2)).mean()/2
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #bf745f37
-def _maps(student, teacher):
+def _same_pictures(student, teacher):
     "Are these maps of the same pictures?"
-    if student.ndim!=4 or teacher.ndim!=4 or len(student)!=len(teacher):
-        raise SoccerKDError.of("the feature maps", f"are {list(student.shape)} and {list(teacher.shape)}", "give [N,C,H,W] of the same frames")
+    if student.ndim==teacher.ndim==4 and len(student)==len(teacher): return
+    fault = f"are {list(student.shape)} and {list(teacher.shape)}"
+    raise SoccerKDError.of("the feature maps", fault, "give [N,C,H,W] of the same frames")
 
-def _fit(x, like):
+def _resized(x, like):
     "`x` averaged or stretched to the height and width of `like`"
     size = like.shape[2:]
     if x.shape[2:]==size: return x
-    return F.adaptive_avg_pool2d(x, size) if x.shape[2]>=size[0] and x.shape[3]>=size[1] else F.interpolate(x, size, mode="bilinear", align_corners=False)
+    if x.shape[2]>=size[0] and x.shape[3]>=size[1]: return F.adaptive_avg_pool2d(x, size)
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #c1d79d4e
 def hint_loss(
@@ -125,9 +144,9 @@ def hint_loss(
     teacher:Tensor, # `[N,C,h,w]`; no gradient flows into them
 )->Tensor: # Scalar
     "Mean squared distance of two feature maps (FitNets, Romero et al. 2015, arXiv 1412.6550)"
-    _maps(student, teacher)
+    _same_pictures(student, teacher)
     if student.shape[1]!=teacher.shape[1]:
         fault = f"has {teacher.shape[1]} channels, the student {student.shape[1]}"
         raise SoccerKDError.of("the hint", fault, "project the student's features first, as FeatureDistill does")
     s,t = full_precision(student, teacher.detach())
-    return F.mse_loss(s, _fit(t, s))
+    return F.mse_loss(s, _resized(t, s))
