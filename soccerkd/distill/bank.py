@@ -5,7 +5,6 @@
 # %% ../../nbs/04_distill/08_bank.ipynb #d0d819d8
 from __future__ import annotations
 import random
-from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -28,11 +27,12 @@ class TeacherBank(AnswerStore):
         s = self.settings
         size = sum(f.stat().st_size for f in self.path.rglob("[!.]*") if f.is_file())
         answered = f"{1-self.missing().mean():.0%}" if len(self) else "nothing yet"
+        views = "1 view" if self.views==1 else f"{self.views} views"
         top = f", {s['top_k']} classes" if s["top_k"] else ""
         rows = dict(
             folder=self.path.name,
             teacher=f"{s['network']}, {s['teacher'][:12]}…",
-            clips=f"{len(self)}, {s['views']} view{'s'*(s['views']>1)} each",
+            clips=f"{len(self)}, {views} each",
             answered=answered,
             kept=f"{self.what} {s['shape']}, {s['dtype']}{top}",
             size=f"{size/1e6:.2f} MB")
@@ -275,7 +275,8 @@ def _same_classes(self:TeacherBank, dls):
     "Refuse loaders of other classes; another order will do"
     if self.vocab is None or set(dls.vocab)==set(self.vocab): return
     theirs,ours = (", ".join(map(str, o)) for o in (self.vocab, dls.vocab))
-    raise SoccerKDError.of(self.path, f"is about the classes {theirs}, the data has {ours}", "make a bank for these classes")
+    fault = f"is about the classes {theirs}, the data has {ours}"
+    raise SoccerKDError.of(self.path, fault, "make a bank for these classes")
 
 @patch
 def _same_teacher(self:TeacherBank, teacher, what):

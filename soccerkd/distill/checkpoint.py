@@ -22,7 +22,8 @@ def _generators(dls):
     kind,keys,*rest = np.random.get_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     python,loader = (_as_lists(o.getstate()) for o in (random, dls.train.rng))
-    return dict(torch=torch.get_rng_state(), cuda=cuda, numpy=[kind, keys.tolist(), *rest], python=python, loader=loader)
+    numpy = [kind, keys.tolist(), *rest]
+    return dict(torch=torch.get_rng_state(), cuda=cuda, numpy=numpy, python=python, loader=loader)
 
 def _set_generators(dls, s):
     "Put them back"

@@ -20,12 +20,14 @@ __all__ = ['plot_top_losses', 'tensorboard_log', 'wandb_process']
 @dispatch
 def plot_top_losses(x:TensorClip, y:TensorCategory, samples, outs, raws, losses, figsize=None, **kwargs):
     "Clips as strips: label, answer, loss, probability of the answer"
-    t,h,w = x.shape[2:]
-    axs = _rows_of(len(samples), figsize or (1.05*t, len(samples)*(1.05*h/w+.42)))
-    known = getattr(x, "times", None) is not None and len(x.times)==len(samples)
-    for i,(s,o,p,l,ax) in enumerate(zip(samples, outs, raws, losses, axs)):
-        title = f"{s[1]}, predicted {o[0]} ({p.max().item():.0%}), loss {l.item():.2f}"
-        show_strip(s[0], x.times[i] if known else None, title, ax, _tint(s, o))
+    n_frames,h,w = x.shape[2:]
+    size = 1.05*n_frames,len(samples)*(1.05*h/w+.42)
+    axs = _rows_of(len(samples), figsize or size)
+    times = getattr(x, "times", None)
+    if times is None or len(times)!=len(samples): times = [None]*len(samples)
+    for s,o,p,l,ax,t in zip(samples, outs, raws, losses, axs, times):
+        answer = f"{o[0]} ({p.max().item():.0%})"
+        show_strip(s[0], t, f"{s[1]}, predicted {answer}, loss {l.item():.2f}", ax, _tint(s, o))
     axs[0].figure.tight_layout(h_pad=.3)
     return axs
 

@@ -27,7 +27,8 @@ def tap(
 )->dict: # Filled by the next answer: name to output, with its gradient
     "The outputs of some layers during the next forward pass, and only that one"
     outs,hooks,layers = {},[],dict(model.named_modules())
-    inner = vars(model).get("forward") or partial(type(model).forward, model) # A tap whose answer never came goes with this one
+    earlier = vars(model).get("forward") # A tap whose answer never came goes with this one
+    inner = earlier or partial(type(model).forward, model)
     _known_layers(model, names, layers)
     def keep(n): return lambda m,x,y: outs.__setitem__(n, y)
     def once(*args, **kwargs):
@@ -60,7 +61,8 @@ class FeatureDistill(DistillCallback):
         **kwargs,
     ):
         if kwargs.get("bank") is not None:
-            raise SoccerKDError.of("the bank", "holds answers and no features", "leave it out, or distil without features")
+            remedy = "leave it out, or distil without features"
+            raise SoccerKDError.of("the bank", "holds answers and no features", remedy)
         super().__init__(teacher, **kwargs)
         store_attr("pairs,feature_loss,weight")
         base = feature_loss.func if isinstance(feature_loss, partial) else feature_loss
@@ -142,8 +144,8 @@ def projected(self:FeatureDistill,
     "The student's features in the teacher's channels"
     if not self.project: return f
     if f.ndim not in (2, 4):
-        fault,remedy = f"are {list(f.shape)} and can't be projected","choose a layer with maps [N,C,H,W], or project=False"
-        raise SoccerKDError.of("the student's features", fault, remedy)
+        fault = f"are {list(f.shape)} and can't be projected"
+        raise SoccerKDError.of("the student's features", fault, "choose a layer with maps [N,C,H,W], or project=False")
     if key not in self.projections: self.projections[key] = _drawn_alike(f, channels)
     self.train_projections()
     return self.projections[key](f.float())

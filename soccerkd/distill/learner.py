@@ -5,7 +5,7 @@
 # %% ../../nbs/04_distill/02_learner.ipynb #941bc775
 from __future__ import annotations
 import inspect
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 import torch
 import fastai.callback.all # Gives every Learner fit_one_cycle, lr_find and a progress bar
@@ -18,7 +18,7 @@ from fastai.metrics import accuracy
 from fastai.optimizer import OptimWrapper
 from fastcore.all import L, delegates, patch
 from torch.amp import GradScaler
-from ..core import SoccerKDError, memory_errors, out_of_memory, pick_device, pick_precision
+from ..core import SoccerKDError, memory_errors, out_of_memory, pick_precision
 from .callback import *
 from .feature_bank import *
 from .inside import forget_compiled
@@ -121,8 +121,9 @@ def refuse_nan(self:LateRecorder,
     if not len(bad) or self._is_expected(): return
     at,lr = first+int(bad[0]),self.opt.hypers[-1]["lr"]
     where = f"epoch {self.epoch+1} of {self.n_epoch}, batch {at+1} of {self.n_iter}"
+    fault = f"the loss is {float(losses[bad[0]])}"
     advice = f"lower the learning rate (it is {lr:.3g}), try precision='fp32', or look at the clips of that batch"
-    raise SoccerKDError.of(where, f"the loss is {float(losses[bad[0]])}", f"{advice}; a checkpoint of the epoch before is kept")
+    raise SoccerKDError.of(where, fault, f"{advice}; a checkpoint of the epoch before is kept")
 
 @patch
 def _is_expected(self:LateRecorder):
@@ -137,7 +138,7 @@ class TorchOptim(OptimWrapper):
     @property
     def hypers(self): return [_numbers(o) for o in super().hypers]
 
-def _numbers(d): return {k:v for k,v in d.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+def _numbers(d): return {k:v for k,v in d.items() if type(v) is not bool and isinstance(v, (int, float))}
 
 adamw = partial(TorchOptim, opt=torch.optim.AdamW, fused=True, betas=(.9,.99), eps=1e-5) # fastai's defaults
 

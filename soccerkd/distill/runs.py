@@ -198,14 +198,14 @@ def save_run(
     **extra, # Further facts for config.json, such as `seed=0`
 )->Path:
     "Write the run folder; config.json comes last, so a folder that has one is complete"
-    path = Path(path)
+    path,config = Path(path),Path(path)/"config.json"
     if process_number()[0]: # Of several processes the first one writes
         learn.run_path = path
         return path
-    with disk_errors(path/"config.json"): path.mkdir(parents=True, exist_ok=True)
-    with disk_errors(path/"config.json"), locked(path): _write_run(learn, path, extra) # One after the other, if two write here
+    with disk_errors(config): path.mkdir(parents=True, exist_ok=True)
+    with disk_errors(config), locked(path): _write_run(learn, path, extra) # One after the other, if two write here
     learn.run_path = path
-    if not read_json(path/"config.json")["rebuild"]: print(_note_of(learn, path))
+    if not read_json(config)["rebuild"]: print(_note_of(learn, path))
     return path
 
 def _note_of(learn, path):
