@@ -41,9 +41,12 @@ from soccerkd.distill.learner import *
 from soccerkd.distill.steady import *
 from soccerkd.distill.faithful import *
 from soccerkd.distill.mixing import *
+from soccerkd.distill.marks import *
+from soccerkd.distill.store import *
 from soccerkd.distill.bank import *
 from soccerkd.distill.feature_bank import *
 from soccerkd.distill.runs import *
+from soccerkd.distill.checkpoint import *
 from soccerkd.distill.machines import *
 from soccerkd.distill.ray_bank import *
 from soccerkd.distill.ecosystem import *

@@ -13,7 +13,7 @@ from fastprogress import fastprogress
 from fastprogress.fastprogress import ConsoleProgressBar, progress_bar
 
 # %% auto #0
-__all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'refuse_pointer', 'disk_errors', 'atomic_path',
+__all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'refuse_pointer', 'disk_errors', 'atomic_path', 'locked',
            'write_json', 'read_json', 'find_run', 'file_sha256', 'out_of_memory', 'memory_errors', 'watched', 'track',
            'quiet_bars', 'process_number', 'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16', 'pick_precision',
            'versions', 'cpu_name', 'machine_info', 'facts_table']
@@ -127,6 +127,38 @@ def atomic_path(
             os.replace(tmp, path)
     finally:
         with suppress(OSError): tmp.unlink(missing_ok=True)
+
+# %% ../nbs/00_core.ipynb #752b9304
+@contextmanager
+def locked(
+    path, # Folder that is written to
+    seconds=60, # Untouched for so long, a lock counts as left behind by a process that died; the same for all who take it
+):
+    "One process at a time, on one machine or on several"
+    from filelock import SoftFileLease # Not before it is needed: a predictor's environment has no filelock
+    file = Path(path)/".lock"
+    file.parent.stat() # A folder that is gone is not made again
+    lock = SoftFileLease(file, lease_duration=seconds, heartbeat_interval=seconds/4)
+    _take(lock, file, seconds)
+    try: yield
+    finally: lock.release()
+
+# %% ../nbs/00_core.ipynb #e80022bc
+def _take(lock, file, seconds):
+    "Wait for the lock; one with nothing in it that nobody touches says nothing of its owner, and goes away"
+    from filelock import Timeout
+    while True:
+        before = _touched(file)
+        try: return lock.acquire(timeout=seconds, poll_interval=.05)
+        except Timeout:
+            left = _touched(file)
+            if left and left==before and left[0]==0: file.unlink(missing_ok=True)
+
+def _touched(file):
+    "Size and time of a lock; None if there is none"
+    try: s = os.stat(file)
+    except FileNotFoundError: return None
+    return s.st_size,s.st_mtime_ns
 
 # %% ../nbs/00_core.ipynb #b8921c75
 def write_json(

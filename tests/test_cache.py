@@ -117,7 +117,7 @@ def test_bank_and_cache(small_teacher, tmp_path):
     pytest.importorskip("zarr")
     import torch
     from soccerkd.all import ClipDataLoaders, TeacherBank, load_run, plain
-    from soccerkd.distill.bank import preprocessing
+    from soccerkd.distill.marks import preprocessing
     learn = load_run(small_teacher, device="cpu")
     learn.model.precision = "fp32"
     kw = dict(n_frames=4, size=32, bs=8, seed=0, device="cpu")

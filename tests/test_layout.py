@@ -37,8 +37,8 @@ def test_floor(path):
     rooms = {o.split(".")[1] for o in used if o.startswith("soccerkd.")} - {room(path), "__version__"}
     assert not [o for o in rooms if not may(room(path), o)]
 
-# What a notebook user does not name: the inside of the decoders, of the synthetic world and of a fast convolution
-inside = set("video.clock video.looks video.index video.backends video.stamp video.source video.windows world.field world.gait world.players world.ball world.look world.figures world.render models.speed".split())
+# What a notebook user does not name: the inside of the decoders, of the synthetic world, of a fast convolution and of fastai
+inside = set("video.clock video.looks video.index video.backends video.stamp video.source video.windows world.field world.gait world.players world.ball world.look world.figures world.render models.speed distill.inside".split())
 
 def test_all():
     "`from soccerkd.all import *` brings every module but those of the inside and the commands"

@@ -10,11 +10,10 @@ from pathlib import Path
 from textwrap import fill
 import matplotlib.pyplot as plt
 import torch
-from ..core import SoccerKDError, atomic_path, machine_info, pick_device, pick_precision, read_json, write_json
+from ..core import SoccerKDError, atomic_path, locked, machine_info, pick_device, pick_precision, read_json, write_json
 from ..data.clips import ClipDataLoaders
 from ..data.transforms import show_strip
 from ..world.clips import make_clips
-from ..distill.bank import locked
 from ..distill.runs import load_run
 from ..evaluate.html import pick_examples, write_report
 from ..evaluate.metrics import clip_scores

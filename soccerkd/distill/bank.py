@@ -4,202 +4,42 @@
 
 # %% ../../nbs/04_distill/08_bank.ipynb #d0d819d8
 from __future__ import annotations
-import hashlib, json, os, random, tempfile, threading, time
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
-from types import BuiltinFunctionType
-from uuid import uuid4
+import random
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
-from fastai.data.transforms import ToTensor
-from fastai.learner import Learner
 from fastcore.all import delegates, patch
-from ..core import SoccerKDError, disk_errors, memory_errors, track
+from ..core import SoccerKDError, memory_errors, track
 from ..data.clips import *
-from ..data.decode import *
 from ..data.splits import *
-from ..data.transforms import *
 from .callback import *
-from ..models.clipnet import ClipNet
-from ..models.teachers import SeenAs, class_names, class_order, network_of, require
+from .marks import *
+from .store import *
+from ..models.teachers import class_names, class_order, network_of
 
 # %% auto #0
-__all__ = ['head_only', 'teacher_mark', 'backbone_mark', 'preprocessing', 'view_seeds', 'TeacherBank', 'pack', 'unpack', 'locked',
-           'ask_teacher', 'check_replay']
-
-# %% ../../nbs/04_distill/08_bank.ipynb #0b795469
-def teacher_mark(
-    teacher:nn.Module, # Any network
-)->str: # 64 hexadecimal digits
-    "Checksum of a network's weights and of how it was built"
-    def told(m): return [type(m).__name__, *(getattr(m, o, None) for o in ("config", "precision", "how", "size")), getattr(m, "n_frames", None) if isinstance(m, SeenAs) else None]
-    h = hashlib.sha256(json.dumps([[k, *told(m)] for k,m in teacher.named_modules()], sort_keys=True, default=str).encode())
-    for k,v in [*teacher.named_parameters(), *teacher.named_buffers()]: # Buffers that are not saved too, such as the weights of an ensemble
-        h.update(f"{k} {v.dtype} {list(v.shape)}".encode())
-        h.update(v.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data if v.numel() else b"")
-    return h.hexdigest()
-
-# %% ../../nbs/04_distill/08_bank.ipynb #31f82704
-head_only = "name n_classes n_frames widths dropout variant freeze random_backbone precision init".split() # Settings that change no feature
-def backbone_mark(
-    model:ClipNet, # Any of ours
-)->str: # 64 hexadecimal digits
-    "Checksum of what makes the features of a network: body, normalisation, precision"
-    if not isinstance(model, ClipNet): raise SoccerKDError.of(type(model).__name__, "has no known body", "use a network of `create_model`, or give a function as what=")
-    how = {k:v for k,v in (model.config or {}).items() if k not in head_only}
-    told = [how, model.precision, model.scale.flatten().tolist(), model.shift.flatten().tolist(), teacher_mark(model.body)]
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
-
-# %% ../../nbs/04_distill/08_bank.ipynb #1e54e032
-def _told(v, deep=4):
-    "Anything as plain values, which change when it does; `deep` is how far to go into objects of other kinds"
-    if isinstance(v, (int, float, str, bool, type(None))): return v
-    if isinstance(v, (tuple, list)): return [_told(o, deep) for o in v]
-    if isinstance(v, (set, frozenset)): return sorted(map(repr, v))
-    if isinstance(v, dict): return {str(k):_told(o, deep) for k,o in v.items()}
-    if isinstance(v, (Path, torch.dtype, torch.device)): return str(v)
-    if isinstance(v, Tensor): return [str(v.dtype), list(v.shape), _short_hash(v.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())]
-    if isinstance(v, (np.ndarray, np.generic)): return [str(v.dtype), list(v.shape), _short_hash(repr(v.tolist()).encode() if v.dtype==object else v.tobytes())]
-    if hasattr(v, "co_code"): return _short_hash(repr([v.co_code, v.co_names, _told(v.co_consts, deep)]).encode()) # Another version of Python may give another one
-    if code := getattr(v, "__code__", None): return [v.__qualname__, *(_told(o, deep-1) for o in (code, v.__defaults__, v.__kwdefaults__, [o.cell_contents for o in v.__closure__ or ()], getattr(v, "__self__", None)))] if deep else v.__qualname__
-    if isinstance(v, partial): return ["partial", *(_told(o, deep) for o in (v.func, v.args, v.keywords))]
-    if type(v).__name__=="Function": return [_told(o.implementation, deep) for o in v.methods] # What a `Transform` makes of a function
-    if isinstance(v, (type, BuiltinFunctionType)): return f"{v.__module__}.{v.__qualname__}"
-    return _step(v, deep-1) if hasattr(v, "__dict__") and deep else type(v).__name__
-
-def _short_hash(data): return hashlib.sha256(data).hexdigest()[:16]
-def _step(t, deep=4):
-    "A transform, or another object, by its kind, its attributes and, if it is a user's, its code"
-    known = {k:_told(v, deep) for k,v in sorted(vars(t).items()) if k not in ("train", "split_idx") and k[:2]!="__" and not (k=="memory" and isinstance(t, DecodeClip))}
-    own = vars(type(t)).get("encodes") if type(t).__module__.partition(".")[0] not in ("soccerkd", "fastai", "fasttransform") else None
-    return [type(t).__name__, known, *([_told(own, deep)] if own is not None else [])]
-
-def preprocessing(
-    dls:ClipDataLoaders, # Any loaders of clips
-    split:str="train", # Or `valid`
-)->dict: # Plain values
-    "What happens to a clip before the network"
-    dl,keep = _loader(dls, split),{k:dls.config.get(k) for k in ("n_frames", "size", "slots", "fit", "fps", "margin", "backend")}
-    if keep["backend"]=="auto": keep["backend"] = "pyav" # See `open_video`: another reader resizes a little differently
-    own = [t for k,v in dl.item_steps().items() if k!="label" for t in v if type(t) not in (DecodeClip, ToTensor)]
-    return dict(**keep, items=[*map(_step, own)], transforms=[*map(_step, dl.after_batch.fs)])
-
-# %% ../../nbs/04_distill/08_bank.ipynb #4313ed2f
-def _loader(dls, split): return dls.train if split=="train" else dls.valid
-
-# %% ../../nbs/04_distill/08_bank.ipynb #9a44d33f
-def view_seeds(
-    marks:list[str], # From `clip_mark`
-    n:int, # Views
-)->np.ndarray: # int64 `[N,n]`
-    "A seed for each view of each clip"
-    def one(m, v): return int.from_bytes(hashlib.sha256(f"{m} view {v}".encode()).digest()[:8], "big")>>1
-    return np.array([[one(m, v) for v in range(n)] for m in marks], dtype=np.int64).reshape(len(marks), n)
+__all__ = ['TeacherBank', 'ask_teacher', 'check_replay']
 
 # %% ../../nbs/04_distill/08_bank.ipynb #5259ee16
-class TeacherBank:
+class TeacherBank(AnswerStore):
     "Answers of one teacher to some views of many clips"
-    memory = 2e9 # Bytes of answers that are kept in memory in training; beyond that they are read batch by batch
-    def __init__(self,
-        path, # Folder that `TeacherBank.make` began
-        mode:str|None=None, # `r` only reads, `r+` may write; by default what the folder allows
-    ):
-        zarr,self.path = require("zarr", "bank"),Path(path)
-        self.mode = mode or ("r+" if os.access(path, os.W_OK) else "r")
-        try: self.store = zarr.open_group(str(path), mode=self.mode)
-        except (FileNotFoundError, ValueError, KeyError) as e: raise SoccerKDError.of(path, "is not a bank", "make one with TeacherBank.make") from e
-        if "settings" not in self.store.attrs: raise SoccerKDError.of(path, "is a Zarr store, but not a bank", "give another folder")
-        self.settings,self.kept = _read_settings(path, dict(self.store.attrs["settings"])),None
-        self.marks = _as_bytes(self.store["clips"][:]) # One of zeros was begun by a process that died
-        self.order = self.marks.argsort(kind="stable")
-    def __len__(self): return len(self.marks)
-    @property
-    def row(self)->dict: return {bytes(m).ljust(16, b"\0").hex():i for i,m in enumerate(self.marks) if m} # Of small banks; `find` is for large ones
-    @property
-    def views(self)->int: return self.settings["views"]
-    @property
-    def vocab(self)->list: return self.settings["vocab"]
-    @property
-    def what(self)->str: return self.settings["what"]
     def _repr_markdown_(self):
-        s,size = self.settings,sum(f.stat().st_size for f in self.path.rglob("[!.]*") if f.is_file())
-        rows = dict(folder=self.path.name, teacher=f"{s['network']}, {s['teacher'][:12]}…", clips=f"{len(self)}, {s['views']} view{'s'*(s['views']>1)} each", answered=f"{1-self.missing().mean():.0%}" if len(self) else "nothing yet",
-            kept=f"{self.what} {s['shape']}, {s['dtype']}"+(f", {s['top_k']} classes" if s["top_k"] else ""), size=f"{size/1e6:.2f} MB")
-        return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k,v in rows.items())])
-
-# %% ../../nbs/04_distill/08_bank.ipynb #94b1a57f
-def _read_settings(path, s):
-    "Settings as they are written today"
-    if s.get("bank") not in (1, 2): raise SoccerKDError.of(path, "was made by a later version of soccerkd", "update soccerkd, or make another bank")
-    return {**dict(what="logits", split="train", shape=[len(s["vocab"] or ())]), **s, "bank":2, "input":{"items":[], "backend":"pyav", **s.get("input", {})}} # The first version kept logits of training clips alone; later ones did not say how items are made
-
-def _same_settings(path, ours, want):
-    "Refuse a bank that was begun for something else"
-    if diff := [k for k,v in want.items() if ours.get(k)!=v]: raise SoccerKDError.of(path, f"is a bank of another kind ({', '.join(diff)} differ)", "give another folder, or delete it")
-
-# %% ../../nbs/04_distill/08_bank.ipynb #b64cfdb9
-def _as_bytes(marks):
-    "Marks as rows of sixteen bytes, which can be sorted"
-    return np.ascontiguousarray(marks, dtype=np.uint8).reshape(-1).view("S16") if len(marks) else np.zeros(0, "S16")
-
-# %% ../../nbs/04_distill/08_bank.ipynb #310f0ed7
-@patch
-def find(self:TeacherBank,
-    marks, # From `clip_mark`, as many as wanted
-)->np.ndarray: # `[N]`; -1 for a clip the bank doesn't know
-    "The row of each clip"
-    if not len(self) or not len(marks): return np.full(len(marks), -1)
-    want = _as_bytes(np.frombuffer(bytes.fromhex("".join(marks)), np.uint8))
-    at = self.order[np.searchsorted(self.marks, want, sorter=self.order).clip(max=len(self)-1)]
-    return np.where(self.marks[at]==want, at, -1)
-
-# %% ../../nbs/04_distill/08_bank.ipynb #733cf65b
-def pack(
-    logits:Tensor, # `[...,K]`; or other answers
-    dtype:str="float32", # Or `float16`
-    top_k:int|None=None, # Classes to keep; all by default
-    what:str="logits", # Name of what is kept
-)->dict[str,np.ndarray]: # Array `what`; or `values`, `classes` and `rest`
-    "What is kept of a teacher's answers"
-    z,k = logits.detach().float().cpu(),logits.shape[-1] if logits.ndim else 1
-    if top_k is None or top_k>=k: return {what:_cast(z, dtype)}
-    v,i = z.topk(top_k, dim=-1)
-    others = z.scatter(-1, i, -torch.inf).logsumexp(-1)
-    return dict(values=_cast(v, dtype), classes=i.numpy().astype(_class_type(k)), rest=_cast(others, dtype))
-
-def unpack(
-    kept:dict[str,np.ndarray], # From `pack`
-    n_classes:int, # K; of no importance where all was kept
-)->Tensor: # float32
-    "The answers again, as far as they were kept"
-    t = {k:torch.from_numpy(np.ascontiguousarray(v)) for k,v in kept.items()}
-    if "values" not in t: return next(iter(t.values())).float()
-    v,i = t["values"].float(),t["classes"].long()
-    z = (t["rest"].float()-np.log(n_classes-v.shape[-1]))[...,None].expand(*v.shape[:-1], n_classes)
-    return z.scatter(-1, i, v)
-
-# %% ../../nbs/04_distill/08_bank.ipynb #a2b3d244
-def _class_type(k): return "int16" if k<=2**15 else "int32"
-
-def _cast(z, dtype):
-    "Numbers as they are stored, or the error that they don't fit"
-    with np.errstate(over="ignore"): res = z.numpy().astype(dtype)
-    if (np.isinf(res)&~np.isinf(z.numpy())).any(): raise SoccerKDError.of(f"an answer of {z.abs().max():g}", f"is too large for {dtype}", "use dtype='float32'")
-    return res
+        s = self.settings
+        size = sum(f.stat().st_size for f in self.path.rglob("[!.]*") if f.is_file())
+        answered = f"{1-self.missing().mean():.0%}" if len(self) else "nothing yet"
+        views = "1 view" if self.views==1 else f"{self.views} views"
+        top = f", {s['top_k']} classes" if s["top_k"] else ""
+        rows = dict(
+            folder=self.path.name,
+            teacher=f"{s['network']}, {s['teacher'][:12]}…",
+            clips=f"{len(self)}, {views} each",
+            answered=answered,
+            kept=f"{self.what} {s['shape']}, {s['dtype']}{top}",
+            size=f"{size/1e6:.2f} MB")
+        lines = [f"| {k} | {v} |" for k,v in rows.items()]
+        return "\n".join(["| | |", "|---|---|", *lines])
 
 # %% ../../nbs/04_distill/08_bank.ipynb #5f65c1bf
-@patch(cls_method=True)
-def empty(cls:TeacherBank,
-    path, # Folder; begun if it is not there
-    settings:dict, # At least `views`, `vocab`, `dtype`, `top_k` and `block`
-)->TeacherBank:
-    "The bank of a folder; a new one knows no clip yet"
-    if not (Path(path)/"zarr.json").exists(): _begin(Path(path), json.loads(json.dumps({"bank":2, **settings}, default=str)))
-    return cls(path)
-
 @patch(cls_method=True)
 def begin(cls:TeacherBank,
     path, # Folder; begun if it is not there, gone on with if it is
@@ -214,15 +54,16 @@ def begin(cls:TeacherBank,
 )->TeacherBank:
     "A bank that knows all the clips, with the answers that are there already"
     name = _asked(what)[0]
-    teacher = _known(teacher, dls, name).to(dls.device)
-    probe = None if name=="logits" else _probe(dls, teacher, what, split, views)
-    want = _settings(dls, teacher, name, split, probe, views=views, dtype=dtype, top_k=top_k, block=block)
+    network = _known(teacher, dls, name).to(dls.device)
+    probe = None if name=="logits" else _probe(dls, network, what, split, views)
+    want = _bank_settings(dls, network, name, split, probe, views=views, dtype=dtype, top_k=top_k, block=block)
     bank = cls.empty(path, want)
-    _same_settings(path, bank.settings, want)
+    _of_one_kind(path, bank.settings, want)
     if probe is not None: bank._same_answer(dls, probe)
     bank.add(dls)
     return bank
 
+# %% ../../nbs/04_distill/08_bank.ipynb #7daff68a
 @patch(cls_method=True)
 @delegates(TeacherBank.begin)
 def make(cls:TeacherBank,
@@ -245,184 +86,71 @@ def _known(teacher, dls, what):
     if what=="logits": class_order(class_names(teacher), dls.vocab)
     return network_of(teacher)
 
-def _settings(dls, teacher, what, split, probe, dtype, top_k, **kw):
+def _bank_settings(dls, teacher, what, split, probe, dtype, top_k, **kw):
     "What a bank is about, as plain values"
-    if dtype not in ("float32", "float16"): raise SoccerKDError.of(f"dtype={dtype!r}", "is not known", "use 'float32' or 'float16'")
-    if split not in ("train", "valid"): raise SoccerKDError.of(f"split={split!r}", "is not known", "use 'train' or 'valid'")
-    if top_k and what!="logits": raise SoccerKDError.of(f"top_k={top_k}", f"is for logits, this bank keeps {what}", "leave it out")
-    res = dict(bank=2, teacher=_mark(teacher, what), network=(getattr(teacher, "config", None) or {}).get("name", type(teacher).__name__), what=what, split=split, dtype=dtype, top_k=top_k, **kw,
-        shape=[len(dls.vocab)] if probe is None else list(probe.shape), vocab=list(dls.vocab) if what=="logits" else None, input=preprocessing(dls, split))
-    return json.loads(json.dumps(res, default=str))
+    _known_choices(what, split, dtype, top_k)
+    name = (getattr(teacher, "config", None) or {}).get("name", type(teacher).__name__)
+    shape = [len(dls.vocab)] if probe is None else list(probe.shape)
+    vocab = list(dls.vocab) if what=="logits" else None
+    who = dict(teacher=mark_for(teacher, what), network=name)
+    how = dict(what=what, split=split, dtype=dtype, top_k=top_k, **kw)
+    return as_json(dict(bank=2, **who, **how, shape=shape, vocab=vocab, input=preprocessing(dls, split)))
 
-def _mark(teacher, what): return backbone_mark(teacher) if what=="features" else teacher_mark(teacher)
+def _known_choices(what, split, dtype, top_k):
+    "Refuse settings that there are not"
+    if dtype not in ("float32", "float16"):
+        raise SoccerKDError.of(f"dtype={dtype!r}", "is not known", "use 'float32' or 'float16'")
+    if split not in ("train", "valid"):
+        raise SoccerKDError.of(f"split={split!r}", "is not known", "use 'train' or 'valid'")
+    if top_k and what!="logits":
+        raise SoccerKDError.of(f"top_k={top_k}", f"is for logits, this bank keeps {what}", "leave it out")
+
+def _of_one_kind(path, ours, want):
+    "Refuse a bank that was begun for something else"
+    if diff := [k for k,v in want.items() if ours.get(k)!=v]:
+        fault = f"is a bank of another kind ({', '.join(diff)} differ)"
+        raise SoccerKDError.of(path, fault, "give another folder, or delete it")
 
 # %% ../../nbs/04_distill/08_bank.ipynb #0aa5caab
-taken = "clips seeds values classes rest answered train valid".split() # Other arrays and groups of the store
+_reserved = "clips seeds values classes rest answered train valid".split() # Other arrays and groups of the store
+
 def _asked(what):
     "The name of what is kept, and how it is asked for"
     if what=="logits": return what,lambda m,x: m(x)
     if what=="features": return what,lambda m,x: m.body_features(x)
     name = getattr(what, "__name__", repr(what))
-    if not callable(what) or not name.isidentifier() or name in taken: raise SoccerKDError.of(f"what={name}", "can't be kept", "use 'logits', 'features', or a function with a name of its own")
-    return name,what
+    if callable(what) and name.isidentifier() and name not in _reserved: return name,what
+    remedy = "use 'logits', 'features', or a function with a name of its own"
+    raise SoccerKDError.of(f"what={name}", "can't be kept", remedy)
 
 def _probe(dls, teacher, what, split, views):
     "The answer to the first view of the first clip"
-    seeds = view_seeds([clip_mark(_loader(dls, split).dataset.items[0])], views)
-    return ask_teacher(dls, teacher, [0], seeds[:,:1].repeat(len(_loader(dls, split).dataset), 0), 1, what, split)[0,0]
-
-# %% ../../nbs/04_distill/08_bank.ipynb #6785e71c
-def _begin(path, settings):
-    "An empty store, made aside and moved into its place, so that of two who begin one wins"
-    zarr = require("zarr", "bank")
-    with disk_errors(path): path.parent.mkdir(parents=True, exist_ok=True)
-    with disk_errors(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as tmp:
-        g = zarr.open_group(f"{tmp}/bank", mode="w")
-        g.create_array("clips", shape=(0,16), chunks=(4096,16), dtype="uint8")
-        g.create_array("seeds", shape=(0,settings["views"]), chunks=(4096,settings["views"]), dtype="int64")
-        g.attrs["settings"] = settings
-        try: Path(tmp, "bank").rename(path)
-        except OSError: # Somebody was quicker
-            if not (path/"zarr.json").exists(): raise SoccerKDError.of(path, "is a folder with other things in it", "give a new or an empty folder") from None
-
-# %% ../../nbs/04_distill/08_bank.ipynb #5cd602df
-@contextmanager
-def locked(
-    path, # Folder that is written to
-    seconds=60, # Untouched for so long, a lock counts as left behind by a process that died
-):
-    "One process at a time, on one machine or on several"
-    lock,mine = Path(path)/".lock",uuid4().hex
-    before,since,done = None,time.monotonic(),threading.Event()
-    while not _take(lock, mine):
-        if (now := _seen(lock))!=before: before,since = now,time.monotonic()
-        elif now and time.monotonic()-since>seconds: _break(lock, now, mine)
-        time.sleep(.05)
-    try:
-        threading.Thread(target=_beat, args=(lock, done, seconds/4), daemon=True).start()
-        yield
-    finally:
-        done.set()
-        if (now := _seen(lock)) and now[0]==mine: lock.unlink(missing_ok=True)
-
-def _take(lock, mine):
-    "Write a lock that nobody else has"
-    try: f = os.open(lock, os.O_CREAT|os.O_EXCL|os.O_WRONLY)
-    except FileExistsError: return False
-    try:
-        with os.fdopen(f, "w") as f: f.write(mine)
-    except OSError: lock.unlink(missing_ok=True); raise # The disk is full
-    return True
-
-def _seen(lock):
-    "Whose lock it is, and when it was touched; None if there is none"
-    try: return lock.read_text(),lock.stat().st_mtime_ns
-    except FileNotFoundError: return None
-
-def _beat(lock, done, seconds):
-    "Touch a lock until it is given back"
-    while not done.wait(seconds):
-        try: os.utime(lock)
-        except FileNotFoundError: return
-
-def _break(lock, seen, mine):
-    "Take a dead lock away, but not that of another who did so first"
-    aside = lock.with_name(f".lock-{mine}")
-    try: lock.rename(aside)
-    except FileNotFoundError: return
-    if aside.read_text()!=seen[0] and not lock.exists(): aside.rename(lock)
-    else: aside.unlink()
+    clips = loader_of(dls, split).dataset.items
+    first = view_seeds([clip_mark(clips[0])], views)[:,:1]
+    table = first.repeat(len(clips), 0) # Loaders want a row for each clip
+    return ask_teacher(dls, teacher, [0], table, 1, what, split)[0,0]
 
 # %% ../../nbs/04_distill/08_bank.ipynb #dabff9ee
-@patch
-def add(self:TeacherBank,
-    dls:ClipDataLoaders, # Their training clips, or validation clips if the bank is about those
-)->int: # How many are new
-    "Make room for clips that the bank does not know yet"
-    return self.add_marks([clip_mark(c) for c in _loader(dls, self.settings["split"]).dataset.items])
-
-@patch
-def add_marks(self:TeacherBank,
-    marks:list[str], # From `clip_mark`
-)->int: # How many are new
-    "Make room for clips of which only the marks are at hand"
-    marks = np.array(list(dict.fromkeys(marks)))
-    self.__init__(self.path, self.mode) # Others may have added some
-    if (self.find(marks)>=0).all(): self._arrays(); return 0
-    self._may_write()
-    with disk_errors(self.path/"zarr.json"), locked(self.path):
-        self.__init__(self.path, self.mode)
-        new = marks[self.find(marks)<0].tolist()
-        n,arrays = len(self)+len(new),self._arrays()
-        for a in arrays.values(): a.resize((n, *a.shape[1:]))
-        if new:
-            self.store["seeds"].resize((n, self.views)); self.store["seeds"][n-len(new):] = view_seeds(new, self.views)
-            self.store["clips"].resize((n, 16)); self.store["clips"][n-len(new):] = np.frombuffer(bytes.fromhex("".join(new)), np.uint8).reshape(-1, 16)
-    self.__init__(self.path, self.mode)
-    return len(new)
-
-@patch
-def _may_write(self:TeacherBank):
-    "Refuse to write into what is open for reading"
-    if self.mode=="r": raise SoccerKDError.of(self.path, "is open for reading only, and something is missing in it", "go on where the folder may be written")
-
-# %% ../../nbs/04_distill/08_bank.ipynb #f61c726b
-@patch
-def _arrays(self:TeacherBank):
-    "The arrays of the answers, made if they are not there, and the list of clips that have theirs"
-    s,size = self.settings,tuple(self.settings["shape"])
-    top = s["top_k"] if s["top_k"] and s["top_k"]<size[-1] else None
-    shapes = {self.what:(size, s["dtype"])} if not top else dict(values=((top,), s["dtype"]), classes=((top,), _class_type(size[-1])), rest=((), s["dtype"]))
-    for name,(shape,dtype) in shapes.items():
-        if name not in self.store:
-            self._may_write()
-            fill = 0 if dtype.startswith("int") else float("nan")
-            self.store.create_array(name, shape=(len(self), self.views, *shape), chunks=(s["block"], self.views, *shape), dtype=dtype, fill_value=fill)
-    answered = self._answered(next(iter(shapes))) # One byte for each clip, so that nobody has to read the answers to know that they are there
-    return {**{name:self.store[name] for name in shapes}, **answered}
-
-@patch
-def _answered(self:TeacherBank, first):
-    "The list of clips that have their answers; a bank from before there was one shows it by its answers"
-    if "answered" in self.store: return dict(answered=self.store["answered"])
-    a = self.store[first]
-    seen = [~np.isnan(a[i:i+4096].reshape(len(a[i:i+4096]), -1)).any(1) for i in range(0, len(self), 4096)]
-    seen = np.concatenate([*seen, np.zeros(0, bool)])
-    if self.mode=="r": return dict(answered=require("zarr", "bank").array(seen.astype(np.uint8)))
-    self.store.create_array("answered", shape=(len(self),), chunks=(65536,), dtype="uint8", fill_value=0)[:] = seen
-    return dict(answered=self.store["answered"])
-
-# %% ../../nbs/04_distill/08_bank.ipynb #8291fcca
-@patch
-def missing(self:TeacherBank,
-    rows=None, # Rows of the bank; all by default
-)->np.ndarray: # bool, one for each row
-    "Which clips have a view without an answer"
-    a = self._arrays()["answered"]
-    return a[:]==0 if rows is None else a.oindex[np.asarray(rows)]==0 if len(rows) else np.zeros(0, bool)
-
 @patch
 def rows_of(self:TeacherBank,
     dls:ClipDataLoaders, # Any loaders of clips
 )->np.ndarray: # `[N]`; -1 for a clip the bank doesn't know
     "The row of each training clip, or of each validation clip if the bank is about those"
-    return self.find([clip_mark(c) for c in _loader(dls, self.settings["split"]).dataset.items])
+    return self.find(self._marks_of(dls))
 
 @patch
-def seeds_of(self:TeacherBank,
-    rows, # `[N]`, from `rows_of`
-)->np.ndarray: # `[N,V]`
-    "The seeds of the views of some clips"
-    return self.store["seeds"][:][rows]
+def _marks_of(self:TeacherBank, dls):
+    "Marks of the clips that the bank is about"
+    return [clip_mark(c) for c in loader_of(dls, self.settings["split"]).dataset.items]
 
 @patch
-def open_blocks(self:TeacherBank,
-    rows, # `[N]`, from `rows_of`
-)->list[list[int]]: # Places in `rows`, those of one block together
-    "What is still to be asked"
-    todo = pd.Series(np.flatnonzero((rows>=0)&self.missing()[rows])) if len(self) else pd.Series(dtype=int)
-    return [g.tolist() for _,g in todo.groupby(rows[todo]//self.settings["block"])]
+def add(self:TeacherBank,
+    dls:ClipDataLoaders, # Their training clips, or validation clips if the bank is about those
+)->int: # How many are new
+    "Make room for clips that the bank does not know yet"
+    return self.add_marks(self._marks_of(dls))
 
+# %% ../../nbs/04_distill/08_bank.ipynb #8f4a20f9
 @patch
 def fill(self:TeacherBank,
     dls:ClipDataLoaders, # Their clips
@@ -432,19 +160,34 @@ def fill(self:TeacherBank,
     what=None, # The function, if the bank was made with one
 )->TeacherBank: # Itself
     "Ask the teacher for what is missing"
-    teacher,rows,split = _known(teacher, dls, self.what).to(dls.device),self.rows_of(dls),self.settings["split"]
-    if what is None and self.what in ("logits", "features"): what = self.what
-    if what is None or _asked(what)[0]!=self.what: raise SoccerKDError.of(self.path, f"holds {self.what}", "give the function it was made with as what=")
-    if _mark(teacher, self.what)!=self.settings["teacher"]: raise SoccerKDError.of(self.path, "holds the answers of another teacher", "give the teacher it was made with, or make another bank")
+    network = _known(teacher, dls, self.what).to(dls.device)
+    rows,split = self.rows_of(dls),self.settings["split"]
+    what = self._function(what)
+    if mark_for(network, self.what)!=self.settings["teacher"]:
+        remedy = "give the teacher it was made with, or make another bank"
+        raise SoccerKDError.of(self.path, "holds the answers of another teacher", remedy)
     check_replay(dls, split)
-    groups,table = self.open_blocks(rows),self.seeds_of(rows)
-    if groups: self._may_write()
-    own,others = groups[part[0]::part[1]],[g for i,g in enumerate(groups) if i%part[1]!=part[0]]
-    for items in track(own+others[::-1], desc="asking the teacher"):
+    blocks,seeds = self.open_blocks(rows),self.seeds_of(rows)
+    if blocks: self.check_writable()
+    for items in track(_in_turn(blocks, *part), desc="asking the teacher"):
         items = np.array(items)[self.missing(rows[items])].tolist() # Somebody else may have been here
-        if items: self.keep(rows[items], ask_teacher(dls, teacher, items, table, bs or dls.train.bs, what, split))
+        if not items: continue
+        said = ask_teacher(dls, network, items, seeds, bs or dls.train.bs, what, split)
+        self.keep(rows[items], said)
     self.kept = None
     return self
+
+@patch
+def _function(self:TeacherBank, what):
+    "What to ask: a bank of logits or features knows it, one of a function has to be given it"
+    if what is None and self.what in ("logits", "features"): return self.what
+    if what is not None and _asked(what)[0]==self.what: return what
+    raise SoccerKDError.of(self.path, f"holds {self.what}", "give the function it was made with as what=")
+
+def _in_turn(blocks, rank, world):
+    "The own blocks of a process, then those of the others from the end"
+    others = [o for i,o in enumerate(blocks) if i%world!=rank]
+    return blocks[rank::world]+others[::-1]
 
 # %% ../../nbs/04_distill/08_bank.ipynb #9b54ef3e
 def ask_teacher(
@@ -457,66 +200,43 @@ def ask_teacher(
     split:str="train", # Or `valid`
 )->Tensor: # `[n,V,...]`, on the CPU
     "What the teacher says to all views of some clips"
-    out,views,(name,ask) = [],seeds.shape[1],_asked(what)
-    places = class_order(class_names(teacher), dls.vocab) if name=="logits" else None # Kept in the order of the loaders
+    name,ask = _asked(what)
+    places = class_order(class_names(teacher), dls.vocab) if name=="logits" else None
+    views,dl,said = seeds.shape[1],loader_of(dls, split),[]
     pairs = [(i, v) for i in items for v in range(views)]
-    room = memory_errors(f"a batch of {min(bs, len(pairs))} views", dls.device, "say bs= with a smaller number; the answers so far are kept")
+    remedy = "say bs= with a smaller number; the answers so far are kept"
+    room = memory_errors(f"a batch of {min(bs, len(pairs))} views", dls.device, remedy)
     with room, frozen(teacher), torch.inference_mode():
         for at in range(0, len(pairs), bs):
-            x = _loader(dls, split).batch_of(pairs[at:at+bs], seeds=seeds)[0]
-            out.append(ask(teacher, x).float().cpu())
-            if name=="logits" and out[-1].shape[1:]!=(len(dls.vocab),): raise SoccerKDError.of("the teacher", f"answers {list(out[-1].shape[1:])} numbers for {len(dls.vocab)} classes", "give one that was trained on these classes")
-            if places is not None: out[-1] = out[-1][:,places]
-            if len(out[-1])!=len(x): raise SoccerKDError.of(f"what={name}", f"gives {list(out[-1].shape)} for {len(x)} clips", "let it give [B,...]")
-    return torch.cat(out).unflatten(0, (len(items), views))
+            x = dl.batch_of(pairs[at:at+bs], seeds=seeds)[0]
+            z = ask(teacher, x).float().cpu()
+            _fits(z, name, len(x), len(dls.vocab))
+            said.append(z if places is None else z[:,places])
+    return torch.cat(said).unflatten(0, (len(items), views))
 
+def _fits(z, name, n_clips, n_classes):
+    "Refuse answers that have no row for each clip, and logits that are not of these classes"
+    if name=="logits" and z.shape[1:]!=(n_classes,):
+        fault = f"answers {list(z.shape[1:])} numbers for {n_classes} classes"
+        raise SoccerKDError.of("the teacher", fault, "give one that was trained on these classes")
+    if len(z)!=n_clips:
+        raise SoccerKDError.of(f"what={name}", f"gives {list(z.shape)} for {n_clips} clips", "let it give [B,...]")
+
+# %% ../../nbs/04_distill/08_bank.ipynb #e709ba35
 def check_replay(
     dls:ClipDataLoaders, # Any loaders of clips
     split:str="train", # Or `valid`
 ):
     "Is all that is drawn for a view drawn from its seed, and nothing anywhere else?"
-    def state(): return [torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()]
-    before,dl = state(),_loader(dls, split)
+    before,dl = _generator_states(),loader_of(dls, split)
     dl.batch_of([(0, 0)], seeds=np.zeros((len(dl.dataset), 1), np.int64))
-    if state()!=before:
-        raise SoccerKDError.of("a transform of the loaders", "draws numbers of its own, so that no view can be shown again", "let it draw with `draw(x, n)`, or leave it out")
+    if _generator_states()==before: return
+    fault = "draws numbers of its own, so that no view can be shown again"
+    raise SoccerKDError.of("a transform of the loaders", fault, "let it draw with `draw(x, n)`, or leave it out")
 
-# %% ../../nbs/04_distill/08_bank.ipynb #5dc3ca4b
-@patch
-def keep(self:TeacherBank,
-    rows, # `[n]` rows of the bank
-    answers:Tensor, # `[n,V,...]`
-):
-    "Write some answers down"
-    if answers.isnan().any(): raise SoccerKDError.of("the teacher", "answers NaN, which stands for what is missing", "see what is wrong with it")
-    kept = pack(answers, self.settings["dtype"], self.settings["top_k"], self.what)
-    with disk_errors(self.path/"zarr.json"):
-        self._arrays()
-        with locked(self.path):
-            for k,v in kept.items(): self.store[k].oindex[rows] = v
-            self.store["answered"].oindex[rows] = 1 # Last
-
-# %% ../../nbs/04_distill/08_bank.ipynb #a354559e
-@patch
-def answer(self:TeacherBank,
-    rows, # `[B]` rows of the bank
-    views, # `[B]` columns
-)->Tensor: # Logits `[B,K]`, or what else is kept
-    "What the teacher said to some views"
-    rows,views = np.asarray(rows),np.asarray(views)
-    if self.kept is None: # In memory, if it is not too much
-        arrays = {k:a for k,a in self._arrays().items() if k!="answered"}
-        self.kept = {k:a[:] if sum(o.nbytes for o in arrays.values())<self.memory else a for k,a in arrays.items()}
-    def at(a): return a[rows,views] if isinstance(a, np.ndarray) else a.oindex[rows][np.arange(len(rows)),views]
-    return unpack({k:at(a) for k,a in self.kept.items()}, self.settings["shape"][-1] if self.settings["shape"] else 1)
-
-@patch
-def _same_answer(self:TeacherBank, dls, probe):
-    "Refuse a function that now gives something else under the same name"
-    row = self.rows_of(dls)[0]
-    if row<0 or self.missing([row])[0]: return
-    kept = self._arrays()[self.what].oindex[[row]][0,0]
-    if not np.linalg.norm(kept-probe.numpy())<=.05*np.linalg.norm(kept)+1e-6: raise SoccerKDError.of(self.path, f"holds other {self.what} of the first clip", "make another bank if the function was changed")
+def _generator_states():
+    "Of PyTorch, NumPy and Python"
+    return [torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()]
 
 # %% ../../nbs/04_distill/08_bank.ipynb #d2c6d5ae
 @patch
@@ -526,18 +246,16 @@ def check(self:TeacherBank,
     what:str="logits", # What is needed
 )->np.ndarray: # The row of each clip
     "Check that this bank is about these clips, seen in this way"
-    self.__init__(self.path, self.mode) # Others may have filled it further
-    s = self.settings
-    if self.what!=what: raise SoccerKDError.of(self.path, f"holds {self.what} and no {what}", "make one with TeacherBank.make" if what!="features" else "make one with bank_features")
-    if self.vocab is not None and set(dls.vocab)!=set(self.vocab): # Another order will do
-        theirs,ours = (", ".join(map(str, o)) for o in (self.vocab, dls.vocab))
-        raise SoccerKDError.of(self.path, f"is about the classes {theirs}, the data has {ours}", "make a bank for these classes")
-    if teacher is not None and _mark(teacher, what)!=s["teacher"]: raise SoccerKDError.of(self.path, f"holds the {'features' if what=='features' else 'answers'} of another {'backbone' if what=='features' else 'teacher'}, or of this one before it was trained on", "make another bank")
-    now = json.loads(json.dumps(preprocessing(dls, s["split"]), default=str))
-    if diff := [k for k,v in now.items() if s["input"].get(k)!=v]: raise SoccerKDError.of(self.path, f"was made with another {' and '.join(diff)}", "use the loaders it was made with, or make another bank")
-    rows,again = self.rows_of(dls),f"go on with {'TeacherBank.make' if what!='features' else 'bank_features'} and these loaders"
-    if n := int((rows<0).sum()): raise SoccerKDError.of(self.path, f"does not know {n} of {len(rows)} clips", again)
-    if n := int(self.missing(rows).sum()): raise SoccerKDError.of(self.path, f"has no answer yet to {n} of {len(rows)} clips", again)
+    self.refresh()
+    maker = "TeacherBank.make" if what!="features" else "bank_features"
+    if self.what!=what: raise SoccerKDError.of(self.path, f"holds {self.what} and no {what}", f"make one with {maker}")
+    self._same_classes(dls)
+    if teacher is not None: self._same_teacher(teacher, what)
+    if changed := changed_input(dls, self.settings["input"], self.settings["split"]):
+        remedy = "use the loaders it was made with, or make another bank"
+        raise SoccerKDError.of(self.path, f"was made with another {' and '.join(changed)}", remedy)
+    rows = self.rows_of(dls)
+    self._complete(rows, f"go on with {maker} and these loaders")
     return rows
 
 @patch
@@ -549,4 +267,40 @@ def attach(self:TeacherBank,
     "Loaders of the bank's views, after `check`"
     dls = getattr(dls, "without_bank", dls)
     rows = self.check(dls, teacher, what)
-    return dls.with_views(self.store["seeds"][:][rows]), rows
+    return dls.with_views(self.seeds_of(rows)), rows
+
+# %% ../../nbs/04_distill/08_bank.ipynb #31db951e
+@patch
+def _same_classes(self:TeacherBank, dls):
+    "Refuse loaders of other classes; another order will do"
+    if self.vocab is None or set(dls.vocab)==set(self.vocab): return
+    theirs,ours = (", ".join(map(str, o)) for o in (self.vocab, dls.vocab))
+    fault = f"is about the classes {theirs}, the data has {ours}"
+    raise SoccerKDError.of(self.path, fault, "make a bank for these classes")
+
+@patch
+def _same_teacher(self:TeacherBank, teacher, what):
+    "Refuse another teacher than the one who answered"
+    if mark_for(teacher, what)==self.settings["teacher"]: return
+    whose = "features of another backbone" if what=="features" else "answers of another teacher"
+    fault = f"holds the {whose}, or of this one before it was trained on"
+    raise SoccerKDError.of(self.path, fault, "make another bank")
+
+@patch
+def _complete(self:TeacherBank, rows, remedy):
+    "Refuse clips that have no row, or no answer yet"
+    unknown = int((rows<0).sum())
+    if unknown: raise SoccerKDError.of(self.path, f"does not know {unknown} of {len(rows)} clips", remedy)
+    silent = int(self.missing(rows).sum())
+    if silent: raise SoccerKDError.of(self.path, f"has no answer yet to {silent} of {len(rows)} clips", remedy)
+
+@patch
+def _same_answer(self:TeacherBank, dls, probe):
+    "Refuse a function that now gives something else under the same name"
+    row = self.rows_of(dls)[0]
+    if row<0 or self.missing([row])[0]: return
+    kept = self.arrays()[self.what].oindex[[row]][0,0]
+    allowed = .05*np.linalg.norm(kept)+1e-6
+    if np.linalg.norm(kept-probe.numpy())<=allowed: return
+    fault = f"holds other {self.what} of the first clip"
+    raise SoccerKDError.of(self.path, fault, "make another bank if the function was changed")

@@ -10,12 +10,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from fastai.callback.core import Callback
-from fastai.callback.mixup import MixHandler
 from fastai.callback.training import GradientAccumulation
 from fastai.layers import NoneReduce
 from fastai.learner import Learner, Recorder
 from fastcore.all import L, delegates, patch, store_attr
 from ..core import SoccerKDError
+from .inside import mixer_of
 from .losses import *
 from ..models.teachers import class_names, class_order
 
@@ -50,16 +50,32 @@ class DistillCallback(Callback):
         bank=None, # A `TeacherBank`, whose answers are taken instead of asking the teacher
     ):
         store_attr("alpha,temperature,loss,trust,unlabelled,bank")
-        self.owner,self.takes = teacher,set(inspect.signature(loss).parameters)
-        if trust and "reduction" not in self.takes: raise SoccerKDError.of(f"loss={_name(loss)}", "gives no loss for each clip, which trust= needs", "use soft_target")
-        if unlabelled is not None and "target" in self.takes: raise SoccerKDError.of(f"loss={_name(loss)}", "needs labels", "use soft_target for clips without labels")
-        for setting,nm,low,high in ((alpha, "alpha", 0., 1.), (temperature, "temperature", 1e-3, 1e3)):
-            if not callable(setting): value_at(setting, 0., nm, low, high)
-        if not isinstance(self.teacher, nn.Module) and (bank is None or teacher is not None or unlabelled is not None): raise SoccerKDError.of(f"teacher={teacher!r:.60}", "is neither a module nor a Learner", "give a trained network")
+        self.owner = teacher
+        self.takes = set(inspect.signature(loss).parameters)
+        self._check_loss()
+        if not callable(alpha): value_at(alpha, 0.)
+        if not callable(temperature): value_at(temperature, 0., "temperature", 1e-3, 1e3)
+        self._check_teacher()
     @property
     def teacher(self)->nn.Module: return self.owner.model if isinstance(self.owner, Learner) else self.owner
 
 # %% ../../nbs/04_distill/01_callback.ipynb #0de69b5c
+@patch
+def _check_loss(self:DistillCallback):
+    "Refuse a loss that can't do what is asked for"
+    name = f"loss={_name(self.loss)}"
+    if self.trust and "reduction" not in self.takes:
+        raise SoccerKDError.of(name, "gives no loss for each clip, which trust= needs", "use soft_target")
+    if self.unlabelled is not None and "target" in self.takes:
+        raise SoccerKDError.of(name, "needs labels", "use soft_target for clips without labels")
+
+@patch
+def _check_teacher(self:DistillCallback):
+    "There is a network to ask; a bank can do without, unless there are clips that it does not know"
+    only_bank = self.bank is not None and self.owner is None and self.unlabelled is None
+    if only_bank or isinstance(self.teacher, nn.Module): return
+    raise SoccerKDError.of(f"teacher={self.owner!r:.60}", "is neither a module nor a Learner", "give a trained network")
+
 def _name(f): return getattr(f, "__name__", type(f).__name__)
 
 # %% ../../nbs/04_distill/01_callback.ipynb #5f379f43
@@ -67,7 +83,8 @@ def _name(f): return getattr(f, "__name__", type(f).__name__)
 def before_fit(self:DistillCallback):
     "Line the classes up by name, move the teacher to the data's device, open the bank"
     ours = getattr(self.learn.dls, "vocab", None)
-    if self.teacher is self.learn.model: raise SoccerKDError.of("the teacher", "is the student itself", "give another network")
+    if self.teacher is self.learn.model:
+        raise SoccerKDError.of("the teacher", "is the student itself", "give another network")
     self.places = class_order(class_names(self.owner), ours)
     if self.teacher is not None: self.teacher.to(self.dls.device)
     if self.bank is not None:
@@ -86,7 +103,8 @@ def answer(self:DistillCallback,
 )->Tensor: # Logits `[B,K]`
     "What the teacher says to a batch, or said to it"
     if self.bank is not None and xb is None: return self.banked()
-    with frozen(self.teacher) as teacher: return self.in_order(teacher(*(self.xb if xb is None else xb)))
+    if xb is None: xb = self.xb
+    with frozen(self.teacher) as teacher: return self.in_order(teacher(*xb))
 
 @patch
 def in_order(self:DistillCallback,
@@ -99,9 +117,12 @@ def in_order(self:DistillCallback,
 def banked(self:DistillCallback)->Tensor: # Logits `[B,K]`
     "What the teacher said to the clips of the current batch, in the views they are shown in"
     x = self.xb[0]
-    if isinstance(getattr(self.learn.loss_func, "__self__", None), MixHandler): raise SoccerKDError.of("the bank", "holds no answers to mixed clips", "leave out MixUp and CutMix, or the bank")
-    if getattr(x, "index", None) is None: raise SoccerKDError.of("the loader", "doesn't say which clips it gives", "use ClipDataLoaders with a bank")
-    said = self.bank.answer(self.rows[x.index.cpu().numpy()], x.view_index.cpu().numpy())
+    if mixer_of(self.learn) is not None:
+        raise SoccerKDError.of("the bank", "holds no answers to mixed clips", "leave out MixUp and CutMix, or the bank")
+    if getattr(x, "index", None) is None:
+        raise SoccerKDError.of("the loader", "doesn't say which clips it gives", "use ClipDataLoaders with a bank")
+    clip,view = x.index.cpu().numpy(),x.view_index.cpu().numpy()
+    said = self.bank.answer(self.rows[clip], view)
     return _moved(said, self.banked_places).to(self.pred.device, non_blocking=True) # A GPU need not have finished first
 
 # %% ../../nbs/04_distill/01_callback.ipynb #351b6beb
@@ -114,7 +135,9 @@ def kd_loss(self:DistillCallback,
     "The teacher's term alone"
     kw["temperature"] = value_at(self.temperature, self.pct_train, "temperature", 1e-3, 1e3)
     if "target" in self.takes:
-        if isinstance(getattr(self.learn.loss_func, "__self__", None), MixHandler): raise SoccerKDError.of(f"loss={_name(self.loss)}", "needs one label for each clip", "leave out MixUp and CutMix")
+        if mixer_of(self.learn) is not None:
+            fault = "needs one label for each clip"
+            raise SoccerKDError.of(f"loss={_name(self.loss)}", fault, "leave out MixUp and CutMix")
         kw["target"] = self.y
     return self.loss(ours, theirs, **kw)
 
@@ -122,21 +145,34 @@ def kd_loss(self:DistillCallback,
 @patch
 def after_loss(self:DistillCallback):
     "Replace the loss that will be differentiated; keep both parts for the recorder"
-    alpha,hard = value_at(self.alpha, self.pct_train),self.learn.loss_grad
-    ours,theirs = self.pred,self.answer()
-    if self.unlabelled is not None:
-        xb = self.more()
-        ours,theirs = torch.cat([ours, self.learn.model(*xb)]),torch.cat([theirs, self.answer(xb)])
-    if self.trust is None:
+    alpha = value_at(self.alpha, self.pct_train)
+    hard = self.learn.loss_grad
+    ours,theirs = self._both()
+    if self.trust is not None: kd = self._trusted(ours, theirs, alpha, hard)
+    else:
         kd = self.kd_loss(ours, theirs)
         self.learn.loss_grad = mix_loss(hard, kd, alpha)
-    else:
-        w,each = alpha*self.trust(theirs).clamp(0, 1),self.kd_loss(ours, theirs, reduction="none")
-        self.learn.loss_grad = (w*each).mean()+self.labels_term(1-w[:len(self.pred)], hard)
-        kd = each.mean()
     self.hard,self.kd,self.now = hard.detach(),kd.detach(),alpha
     self.parts.append((len(self.pred), self.hard, self.kd))
     self.learn.loss = self.learn.loss_grad.detach().clone()
+
+@patch
+def _both(self:DistillCallback):
+    "What student and teacher say to the batch, and to clips without labels if there are any"
+    ours,theirs = self.pred,self.answer()
+    if self.unlabelled is None: return ours,theirs
+    xb = self.more()
+    ours = torch.cat([ours, self.learn.model(*xb)])
+    return ours,torch.cat([theirs, self.answer(xb)])
+
+@patch
+def _trusted(self:DistillCallback, ours, theirs, alpha, hard):
+    "Mix both terms clip by clip, by the trust in the teacher; gives the teacher's term"
+    weight = alpha*self.trust(theirs).clamp(0, 1)
+    each = self.kd_loss(ours, theirs, reduction="none")
+    labels = self.labels_term(1-weight[:len(self.pred)], hard)
+    self.learn.loss_grad = (weight*each).mean()+labels
+    return each.mean()
 
 # %% ../../nbs/04_distill/01_callback.ipynb #4df9d25b
 @patch
@@ -151,9 +187,10 @@ def more(self:DistillCallback)->tuple: # Inputs of one batch
 @patch
 def hard_each(self:DistillCallback)->Tensor: # `[B]`
     "Loss against the label, clip by clip"
-    f = self.learn.loss_func
-    base = getattr(f, "__self__", None)
-    with NoneReduce(base.old_lf if isinstance(base, MixHandler) else f) as each: return (f if isinstance(base, MixHandler) else each)(self.pred, *self.yb)
+    f,mixer = self.learn.loss_func,mixer_of(self.learn)
+    if mixer is None:
+        with NoneReduce(f) as each: return each(self.pred, *self.yb)
+    with NoneReduce(mixer.old_lf): return f(self.pred, *self.yb) # Which asks the other for both labels
 
 @patch
 def labels_term(self:DistillCallback,
@@ -169,7 +206,8 @@ def labels_term(self:DistillCallback,
 # %% ../../nbs/04_distill/01_callback.ipynb #952a51e8
 class DistillRecorder(Callback):
     "Columns `hard` and `kd` in the recorder: mean loss per clip over the epoch's training batches"
-    order,name,remove_on_fetch = Recorder.order+1,"distill_recorder",True # Like the recorder it steps aside when answers are fetched between epochs
+    order,name = Recorder.order+1,"distill_recorder"
+    remove_on_fetch = True # Like the recorder it steps aside when answers are fetched between epochs
     trained = False # Was there training in this epoch, or is it `validate()`?
     def before_fit(self):
         names = list(self.recorder.metric_names)
@@ -182,8 +220,12 @@ class DistillRecorder(Callback):
     def after_validate(self):
         if not self.trained: return
         parts = self.learn.distill.parts if hasattr(self.learn, "distill") else []
-        n = sum(o[0] for o in parts)
-        self.recorder.log += [float(sum(o[0]*o[i] for o in parts)/n) if n else float("nan") for i in (1,2)]
+        self.recorder.log += [_mean_of(parts, 1), _mean_of(parts, 2)]
+
+def _mean_of(parts, i):
+    "Mean of value `i` over the clips, whose number is value 0"
+    n = sum(o[0] for o in parts)
+    return float(sum(o[0]*o[i] for o in parts)/n) if n else float("nan")
 
 # %% ../../nbs/04_distill/01_callback.ipynb #69b9aaa2
 def history(
@@ -191,8 +233,9 @@ def history(
 )->pd.DataFrame: # One row per epoch; columns as in fastai's table, without the time
     "What the recorder holds, as a table"
     names = [o for o in learn.recorder.metric_names if o not in ("epoch", "time")]
-    rows = [o for o in getattr(learn.recorder, "values", []) if len(o)==len(names)] # `learn.validate()` leaves a shorter one
-    res = pd.DataFrame([list(map(float, o)) for o in rows], columns=names)
+    values = getattr(learn.recorder, "values", [])
+    rows = [list(map(float, o)) for o in values if len(o)==len(names)] # `learn.validate()` leaves a shorter one
+    res = pd.DataFrame(rows, columns=names)
     res.index.name = "epoch"
     return res
 
@@ -206,7 +249,8 @@ def distill_from(self:Learner,
     **kwargs,
 )->Learner: # Itself
     "Train from now on with a teacher; a second call replaces the first"
-    self.remove_cbs(list(self.cbs.filter(lambda o: isinstance(o, (DistillCallback, DistillRecorder)))))
+    before = [o for o in self.cbs if isinstance(o, (DistillCallback, DistillRecorder))]
+    self.remove_cbs(before)
     return self.add_cbs([DistillCallback(teacher, alpha, temperature, **kwargs), DistillRecorder()])
 
 # %% ../../nbs/04_distill/01_callback.ipynb #ed6897bb

@@ -9,7 +9,7 @@ import torch
 from fastai.basics import TensorCategory, dispatch
 from fastcore.basics import patch
 from ..core import SoccerKDError
-from ..data.transforms import TensorClip, plain, show_strip, strip
+from ..data.transforms import TensorClip, show_strip, strip
 from .learner import ClipLearner
 from .runs import run_config
 
@@ -20,19 +20,29 @@ __all__ = ['plot_top_losses', 'tensorboard_log', 'wandb_process']
 @dispatch
 def plot_top_losses(x:TensorClip, y:TensorCategory, samples, outs, raws, losses, figsize=None, **kwargs):
     "Clips as strips: label, answer, loss, probability of the answer"
-    t,h,w = x.shape[2:]
-    axs = plt.subplots(len(samples), 1, squeeze=False, figsize=figsize or (1.05*t, len(samples)*(1.05*h/w+.42)))[1][:,0]
-    for i,(s,o,p,l,ax) in enumerate(zip(samples, outs, raws, losses, axs)):
-        title = f"{s[1]}, predicted {o[0]} ({p.max().item():.0%}), loss {l.item():.2f}"
-        show_strip(s[0], x.times[i] if getattr(x, "times", None) is not None and len(x.times)==len(samples) else None, title, ax, "#1b7837" if str(s[1])==str(o[0]) else "#b2182b")
+    n_frames,h,w = x.shape[2:]
+    size = 1.05*n_frames,len(samples)*(1.05*h/w+.42)
+    axs = _rows_of(len(samples), figsize or size)
+    times = getattr(x, "times", None)
+    if times is None or len(times)!=len(samples): times = [None]*len(samples)
+    for s,o,p,l,ax,t in zip(samples, outs, raws, losses, axs, times):
+        answer = f"{o[0]} ({p.max().item():.0%})"
+        show_strip(s[0], t, f"{s[1]}, predicted {answer}, loss {l.item():.2f}", ax, _tint(s, o))
     axs[0].figure.tight_layout(h_pad=.3)
     return axs
+
+def _rows_of(n, size): return plt.subplots(n, 1, squeeze=False, figsize=size)[1][:,0]
+
+def _tint(sample, out):
+    "Green for a right answer, red for a wrong one"
+    return "#1b7837" if str(sample[1])==str(out[0]) else "#b2182b"
 
 # %% ../../nbs/04_distill/12_fastai.ipynb #b89c181c
 def _strips_figure(samples, outs, x):
     "Clips, labels and answers as one figure"
-    axs = plt.subplots(len(samples), 1, squeeze=False, figsize=(1.05*x.shape[2], .55+len(samples)))[1][:,0]
-    for s,o,ax in zip(samples, outs, axs): show_strip(s[0], None, f"{s[1]}, predicted {o[0]}", ax, "#1b7837" if str(s[1])==str(o[0]) else "#b2182b")
+    axs = _rows_of(len(samples), (1.05*x.shape[2], .55+len(samples)))
+    for s,o,ax in zip(samples, outs, axs):
+        show_strip(s[0], None, f"{s[1]}, predicted {o[0]}", ax, _tint(s, o))
     axs[0].figure.tight_layout(h_pad=.3)
     return axs[0].figure
 
@@ -41,15 +51,10 @@ def tensorboard_log(x:TensorClip, y:TensorCategory, samples, outs, writer, step)
     "Clips with their answers, for TensorBoard"
     writer.add_figure("Sample results", _strips_figure(samples, outs, x), step)
 
-@dispatch
-def _normalize_for_projector(x:TensorClip):
-    "A clip of the projector is a point with a picture: its middle frame"
-    return plain(x)[:,:,x.shape[2]//2]
-
 # %% ../../nbs/04_distill/12_fastai.ipynb #1190c81e
 class _Word(str): "With room for attributes"
 def _roomy(o):
-    "Plain values with room for attributes, None left out: words as `_Word`, numbers as tensors, which W&B takes for numbers"
+    "Plain values with room for attributes, None left out; tensors, which W&B takes for numbers, in place of numbers"
     if isinstance(o, dict): return {str(k):_roomy(v) for k,v in o.items() if v is not None}
     if isinstance(o, (list, tuple)): return [_roomy(v) for v in o if v is not None]
     if isinstance(o, bool) or not isinstance(o, (int, float)): return _Word(o)

@@ -26,21 +26,26 @@ def tap(
     names, # Names of submodules, such as `["body.layer3", "body.layer4"]`
 )->dict: # Filled by the next answer: name to output, with its gradient
     "The outputs of some layers during the next forward pass, and only that one"
-    outs,hooks,known = {},[],dict(model.named_modules())
-    inner = vars(model).get("forward") or partial(type(model).forward, model) # A tap whose answer never came goes with this one
-    for n in names:
-        if n not in known or not n:
-            like = [o for o in known if o.count(".")<=1 and o]
-            raise SoccerKDError.of(f"layer {n!r}", f"is not in {type(model).__name__}", f"choose from {', '.join(like[:24])}")
+    outs,hooks,layers = {},[],dict(model.named_modules())
+    earlier = vars(model).get("forward") # A tap whose answer never came goes with this one
+    inner = earlier or partial(type(model).forward, model)
+    _known_layers(model, names, layers)
     def keep(n): return lambda m,x,y: outs.__setitem__(n, y)
     def once(*args, **kwargs):
         try: return inner(*args, **kwargs)
         finally:
             model.__dict__.pop("forward", None)
             for h in hooks: h.remove()
-    hooks += [known[n].register_forward_hook(keep(n)) for n in names]
+    hooks += [layers[n].register_forward_hook(keep(n)) for n in names]
     model.forward = once
     return outs
+
+def _known_layers(model, names, layers):
+    "Refuse a layer that the network does not have"
+    odd = [n for n in names if not n or n not in layers]
+    if not odd: return
+    some = [o for o in layers if o and o.count(".")<=1][:24]
+    raise SoccerKDError.of(f"layer {odd[0]!r}", f"is not in {type(model).__name__}", f"choose from {', '.join(some)}")
 
 # %% ../../nbs/04_distill/05_features.ipynb #985e4a18
 class FeatureDistill(DistillCallback):
@@ -55,31 +60,42 @@ class FeatureDistill(DistillCallback):
         by_clip=None, # Average over time, so that the loss gets a row for each clip and not for each frame? By default for `relational_kd` only
         **kwargs,
     ):
-        if kwargs.get("bank") is not None: raise SoccerKDError.of("the bank", "holds answers and no features", "leave it out, or distil without features")
+        if kwargs.get("bank") is not None:
+            remedy = "leave it out, or distil without features"
+            raise SoccerKDError.of("the bank", "holds answers and no features", remedy)
         super().__init__(teacher, **kwargs)
         store_attr("pairs,feature_loss,weight")
         base = feature_loss.func if isinstance(feature_loss, partial) else feature_loss
         self.project = base is hint_loss if project is None else project
-        self.by_clip,self.projections = base is relational_kd if by_clip is None else by_clip,nn.ModuleDict()
+        self.by_clip = base is relational_kd if by_clip is None else by_clip
+        self.projections = nn.ModuleDict()
         if not callable(weight): value_at(weight, 0., "weight", 0., 1e9)
 
 # %% ../../nbs/04_distill/05_features.ipynb #1c681bbe
 def _last_stage(model, whose):
     "Name of the last stage of a network's body"
-    if not isinstance(model, ClipNet): raise SoccerKDError.of(f"the {whose}", "has no known stages", "name the layers with pairs=[(student layer, teacher layer)]")
-    return body_stages(model)[-1]
+    if isinstance(model, ClipNet): return body_stages(model)[-1]
+    remedy = "name the layers with pairs=[(student layer, teacher layer)]"
+    raise SoccerKDError.of(f"the {whose}", "has no known stages", remedy)
 
-def _projection(n, to, maps): return nn.Conv2d(n, to, 1, bias=False) if maps else nn.Linear(n, to, bias=False)
+def _projection(n, to, maps):
+    return nn.Conv2d(n, to, 1, bias=False) if maps else nn.Linear(n, to, bias=False)
 
 # %% ../../nbs/04_distill/05_features.ipynb #5809a8c3
 def _in_clips(f, n, layer):
     "Features of `n` clips as `[B,C,T,...]`, whether the network folds frames into the batch or not"
-    shape = list(f.shape) if isinstance(f, Tensor) else type(f).__name__
-    if not isinstance(f, Tensor) or f.ndim not in (2, 3, 4, 5) or len(f)%n or f.ndim==5 and len(f)!=n:
-        raise SoccerKDError.of(f"layer {layer!r}", f"gives {shape} for {n} clips", "choose one that gives [B,C,T,H,W], or [B*T,C,H,W] with the frames of a clip one below the other")
+    if not _is_of(f, n):
+        shape = list(f.shape) if isinstance(f, Tensor) else type(f).__name__
+        remedy = "choose one that gives [B,C,T,H,W], or [B*T,C,H,W] with the frames of a clip one below the other"
+        raise SoccerKDError.of(f"layer {layer!r}", f"gives {shape} for {n} clips", remedy)
     if f.ndim==5: return f
     if f.ndim==3: f = f.transpose(1, 2) # Tokens have their channels last
     return f.unflatten(0, (n, -1)).transpose(1, 2)
+
+def _is_of(f, n):
+    "Can these be features of `n` clips?"
+    if not isinstance(f, Tensor) or f.ndim not in (2, 3, 4, 5): return False
+    return len(f)==n if f.ndim==5 else len(f)%n==0
 
 # %% ../../nbs/04_distill/05_features.ipynb #b99140f9
 def _in_steps(f, n):
@@ -87,7 +103,8 @@ def _in_steps(f, n):
     if f.shape[2]==n: return f
     flat = full_precision(f)[0].reshape(*f.shape[:3], -1)
     size = n,flat.shape[3]
-    flat = F.adaptive_avg_pool2d(flat, size) if f.shape[2]>n else F.interpolate(flat, size, mode="bilinear", align_corners=False)
+    if f.shape[2]>n: flat = F.adaptive_avg_pool2d(flat, size)
+    else: flat = F.interpolate(flat, size, mode="bilinear", align_corners=False)
     return flat.view(*f.shape[:2], n, *f.shape[3:])
 
 # %% ../../nbs/04_distill/05_features.ipynb #ed008479
@@ -95,7 +112,8 @@ def _in_steps(f, n):
 def before_batch(self:FeatureDistill):
     "Tap the student for the answer that comes now"
     model = bare(self.learn.model)
-    pairs = self.pairs or [(_last_stage(model, "student"), _last_stage(self.teacher, "teacher"))]
+    pairs = self.pairs
+    if not pairs: pairs = [(_last_stage(model, "student"), _last_stage(self.teacher, "teacher"))]
     self.layers = L(pairs).map(tuple)
     self.ours = tap(model, self.layers.itemgot(0).unique())
 
@@ -114,7 +132,8 @@ def answer(self:FeatureDistill,
 def train_projections(self:FeatureDistill):
     "Give the projections to the optimiser, once to each new one"
     last = self.learn.opt.param_lists[-1]
-    last.extend(p for p in self.projections.parameters() if not any(p is o for o in last))
+    known = {id(p) for p in last}
+    last.extend(p for p in self.projections.parameters() if id(p) not in known)
 
 @patch
 def projected(self:FeatureDistill,
@@ -124,13 +143,18 @@ def projected(self:FeatureDistill,
 )->Tensor: # `[N,channels,...]`
     "The student's features in the teacher's channels"
     if not self.project: return f
-    if f.ndim not in (2, 4): raise SoccerKDError.of("the student's features", f"are {list(f.shape)} and can't be projected", "choose a layer with maps [N,C,H,W], or project=False")
-    if key not in self.projections:
-        with torch.random.fork_rng(devices=[]): # The student's own draws stay what they were
-            torch.manual_seed(0)
-            self.projections[key] = _projection(f.shape[1], channels, f.ndim==4).to(f.device)
+    if f.ndim not in (2, 4):
+        fault = f"are {list(f.shape)} and can't be projected"
+        raise SoccerKDError.of("the student's features", fault, "choose a layer with maps [N,C,H,W], or project=False")
+    if key not in self.projections: self.projections[key] = _drawn_alike(f, channels)
     self.train_projections()
     return self.projections[key](f.float())
+
+def _drawn_alike(f, channels):
+    "A projection of some features; the student's own draws stay what they were"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return _projection(f.shape[1], channels, f.ndim==4).to(f.device)
 
 # %% ../../nbs/04_distill/05_features.ipynb #58384e35
 @patch
@@ -140,9 +164,11 @@ def compared(self:FeatureDistill,
 )->tuple[Tensor,Tensor]: # `[B,C,...]` and `[B,D,...]` by clip, else `[B*T,C,...]` and `[B*T,D,...]`, T of the student
     "What the loss sees of the current batch, before the projection"
     n = len(self.pred)
-    f,g = _in_clips(self.ours[ours], n, ours),_in_clips(self.theirs[theirs], n, theirs)
-    if self.by_clip: return tuple(full_precision(o)[0].mean(2) for o in (f, g.detach()))
-    return tuple(o.transpose(1, 2).flatten(0, 1) for o in (f, _in_steps(g.detach(), f.shape[2])))
+    f = _in_clips(self.ours[ours], n, ours)
+    g = _in_clips(self.theirs[theirs], n, theirs).detach()
+    if self.by_clip: return tuple(full_precision(o)[0].mean(2) for o in (f, g))
+    g = _in_steps(g, f.shape[2])
+    return tuple(o.transpose(1, 2).flatten(0, 1) for o in (f, g))
 
 # %% ../../nbs/04_distill/05_features.ipynb #8775967d
 @patch
@@ -152,9 +178,11 @@ def after_loss(self:FeatureDistill):
     parts = []
     for a,b in self.layers:
         f,g = self.compared(a, b)
-        parts.append(self.feature_loss(self.projected(f, g.shape[1], f"{a}-{b}".replace(".", "_")), g))
+        key = f"{a}-{b}".replace(".", "_")
+        parts.append(self.feature_loss(self.projected(f, g.shape[1], key), g))
     self.feature = sum(parts)
-    self.learn.loss_grad = self.learn.loss_grad+value_at(self.weight, self.pct_train, "weight", 0., 1e9)*self.feature
+    weight = value_at(self.weight, self.pct_train, "weight", 0., 1e9)
+    self.learn.loss_grad = self.learn.loss_grad+weight*self.feature
     self.learn.loss = self.learn.loss_grad.detach().clone()
     self.feature,self.ours,self.theirs = self.feature.detach(),None,None
 
@@ -184,5 +212,5 @@ def distill_features(self:Learner,
 )->Learner: # Itself
     "Train from now on with a teacher's answers and features; a second call replaces the first"
     self.distill_from(teacher)
-    self.remove_cbs(list(self.cbs.filter(lambda o: isinstance(o, DistillCallback))))
+    self.remove_cbs([o for o in self.cbs if isinstance(o, DistillCallback)])
     return self.add_cb(FeatureDistill(teacher, **kwargs))

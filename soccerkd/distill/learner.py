@@ -5,7 +5,7 @@
 # %% ../../nbs/04_distill/02_learner.ipynb #941bc775
 from __future__ import annotations
 import inspect
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 import torch
 import fastai.callback.all # Gives every Learner fit_one_cycle, lr_find and a progress bar
@@ -18,9 +18,10 @@ from fastai.metrics import accuracy
 from fastai.optimizer import OptimWrapper
 from fastcore.all import L, delegates, patch
 from torch.amp import GradScaler
-from ..core import SoccerKDError, memory_errors, out_of_memory, pick_device, pick_precision
+from ..core import SoccerKDError, memory_errors, out_of_memory, pick_precision
 from .callback import *
 from .feature_bank import *
+from .inside import forget_compiled
 from .losses import *
 from ..models.clipnet import ClipNet
 from ..models.fast import checkpoint_stages, compile_model, compile_status, warm_up
@@ -33,9 +34,10 @@ __all__ = ['adamw', 'LossScale', 'WarmUp', 'SmoothLoss', 'LateRecorder', 'TorchO
 
 # %% ../../nbs/04_distill/02_learner.ipynb #72950d80
 class LossScale(MixedPrecision):
-    "fastai's `MixedPrecision` without autocast, which the model does itself: scales the loss, skips steps whose gradients overflow"
+    "fastai's `MixedPrecision` without autocast, which the model does itself: scales the loss, skips overflowing steps"
     def before_fit(self):
-        self.autocast,self.learn.scaler,self.scales = nullcontext(),GradScaler(self.dls.device.type, **self.kwargs),L()
+        self.autocast,self.scales = nullcontext(),L()
+        self.learn.scaler = GradScaler(self.dls.device.type, **self.kwargs)
     def state_dict(self)->dict: return self.learn.scaler.state_dict()
     def load_state_dict(self, state): self.learn.scaler.load_state_dict(state)
 
@@ -47,9 +49,10 @@ def use_precision(self:Learner,
     "Set the precision of the model's forward pass, with a loss scale for fp16"
     precision = pick_precision(precision, self.dls.device)
     if not isinstance(self.model, ClipNet):
-        raise SoccerKDError.of(f"{type(self.model).__name__}", "does not carry its own precision", "use a network of `create_model`, or fastai's to_fp16 on a GPU")
+        remedy = "use a network of `create_model`, or fastai's to_fp16 on a GPU"
+        raise SoccerKDError.of(type(self.model).__name__, "does not carry its own precision", remedy)
     self.model.precision = precision
-    self.remove_cbs(list(self.cbs.filter(lambda o: isinstance(o, LossScale))))
+    self.remove_cbs([o for o in self.cbs if isinstance(o, LossScale)])
     return self.add_cb(LossScale()) if precision=="fp16" else self
 
 # %% ../../nbs/04_distill/02_learner.ipynb #e1a281b2
@@ -61,7 +64,8 @@ class WarmUp(Callback):
         if self.done or not self.training: return
         self.done = True
         status = warm_up(self.learn.model, *self.xb)
-        if isinstance(status, str) and self.learn.record.get("compiled")!=status: print(f"not compiled: {status}")
+        said = self.learn.record.get("compiled")
+        if isinstance(status, str) and said!=status: print(f"not compiled: {status}")
         self.learn.record["compiled"] = status
     def after_fit(self):
         if self.done: self.learn.record["compiled"] = compile_status(self.learn.model)
@@ -72,10 +76,12 @@ def use_compile(self:Learner,
     **kwargs, # For `compile_model`
 )->Learner: # Itself
     "Compile the model's body before the first training step"
-    self.remove_cbs(list(self.cbs.filter(lambda o: isinstance(o, WarmUp))))
-    if mode: compile_model(self.model, mode=mode if isinstance(mode, str) else None, **kwargs)
-    elif compile_status(self.model) is not False: self.model.body._compiled_call_impl = None
-    self.record = {k:v for k,v in getattr(self, "record", {}).items() if k!="compiled"}
+    self.remove_cbs([o for o in self.cbs if isinstance(o, WarmUp)])
+    how = mode if isinstance(mode, str) else None
+    if mode: compile_model(self.model, mode=how, **kwargs)
+    elif compile_status(self.model) is not False: forget_compiled(self.model.body)
+    record = getattr(self, "record", {})
+    self.record = {k:v for k,v in record.items() if k!="compiled"}
     return self.add_cb(WarmUp()) if mode else self
 
 # %% ../../nbs/04_distill/02_learner.ipynb #aa90d44d
@@ -96,10 +102,12 @@ class LateRecorder(Recorder):
         super().before_train()
         self.first = len(self.losses) # Of this epoch
     def before_backward(self):
-        if self.learn.loss.device.type=="cpu": self.refuse_nan(self.learn.loss.detach().mean()[None], self.iter) # Where it costs nothing, before the step
+        loss = self.learn.loss.detach()
+        if loss.device.type=="cpu": self.refuse_nan(loss.mean()[None], self.iter) # Where it costs nothing, before the step
     def after_train(self):
         self.losses[:] = [o.cpu() for o in self.losses]
-        if self.losses[self.first:]: self.refuse_nan(torch.stack(self.losses[self.first:]))
+        epoch = self.losses[self.first:]
+        if epoch: self.refuse_nan(torch.stack(epoch))
         super().after_train()
 
 # %% ../../nbs/04_distill/02_learner.ipynb #9dc40113
@@ -110,17 +118,27 @@ def refuse_nan(self:LateRecorder,
 ):
     "Stop at a loss that is no number"
     bad = (~torch.isfinite(losses)).nonzero().flatten()
-    scaled = any(isinstance(o, LossScale) for o in self.learn.cbs) # Its steps are skipped one by one
-    if not len(bad) or any(type(o).__name__=="LRFinder" for o in self.learn.cbs) or (scaled and torch.isfinite(self.learn.loss.detach()).all()): return
+    if not len(bad) or self._is_expected(): return
     at,lr = first+int(bad[0]),self.opt.hypers[-1]["lr"]
-    raise SoccerKDError.of(f"epoch {self.epoch+1} of {self.n_epoch}, batch {at+1} of {self.n_iter}", f"the loss is {float(losses[bad[0]])}",
-        f"lower the learning rate (it is {lr:.3g}), try precision='fp32', or look at the clips of that batch; a checkpoint of the epoch before is kept")
+    where = f"epoch {self.epoch+1} of {self.n_epoch}, batch {at+1} of {self.n_iter}"
+    fault = f"the loss is {float(losses[bad[0]])}"
+    advice = f"lower the learning rate (it is {lr:.3g}), try precision='fp32', or look at the clips of that batch"
+    raise SoccerKDError.of(where, fault, f"{advice}; a checkpoint of the epoch before is kept")
+
+@patch
+def _is_expected(self:LateRecorder):
+    "A search for the rate goes on till the loss explodes, and a scaled loss skips such steps one by one"
+    if any(type(o).__name__=="LRFinder" for o in self.learn.cbs): return True
+    scaled = any(isinstance(o, LossScale) for o in self.learn.cbs)
+    return scaled and bool(torch.isfinite(self.learn.loss.detach()).all())
 
 # %% ../../nbs/04_distill/02_learner.ipynb #f6e1dde8
 class TorchOptim(OptimWrapper):
     "A PyTorch optimiser for fastai; `hypers` are numbers, which is what loggers can draw"
     @property
-    def hypers(self): return [{k:v for k,v in o.items() if isinstance(v, (int, float)) and not isinstance(v, bool)} for o in super().hypers]
+    def hypers(self): return [_numbers(o) for o in super().hypers]
+
+def _numbers(d): return {k:v for k,v in d.items() if type(v) is not bool and isinstance(v, (int, float))}
 
 adamw = partial(TorchOptim, opt=torch.optim.AdamW, fused=True, betas=(.9,.99), eps=1e-5) # fastai's defaults
 
@@ -140,9 +158,12 @@ def _too_large(self:ClipLearner, b):
     for k in ("pred", "loss", "loss_grad", "xb", "yb"): setattr(self, k, None)
     if self.opt is not None: self.opt.zero_grad() # There is none before the first fit
     if self.dls.device.type=="cuda": torch.cuda.empty_cache()
-    shape = tuple(b[0].shape) if isinstance(b, (tuple, list)) and hasattr(b[0], "shape") else (1,)
-    fewer = f"use a smaller batch (bs={shape[0]//2}), " if shape[0]>1 else ""
-    return SoccerKDError.of(f"a batch of {shape[0]} clips ({' x '.join(map(str, shape[1:]))})", f"does not fit into the memory of {self.dls.device}", f"{fewer}checkpoint=True, fewer frames or a smaller size; a checkpoint of the epoch before is kept")
+    known = isinstance(b, (tuple, list)) and hasattr(b[0], "shape")
+    bs,*size = b[0].shape if known else (1,)
+    what = f"a batch of {bs} clips ({' x '.join(map(str, size))})"
+    fewer = f"use a smaller batch (bs={bs//2}), " if bs>1 else ""
+    advice = f"{fewer}checkpoint=True, fewer frames or a smaller size; a checkpoint of the epoch before is kept"
+    return SoccerKDError.of(what, f"does not fit into the memory of {self.dls.device}", advice)
 
 # %% ../../nbs/04_distill/02_learner.ipynb #e40afd2f
 def teacher_learner(
@@ -163,15 +184,17 @@ def teacher_learner(
     **kwargs, # For `create_model`
 )->Learner:
     "A Learner for clips"
-    config = getattr(dls, "config", None) or {}
-    if made := not isinstance(model, nn.Module):
-        model = create_model(model, n_classes=len(dls.vocab), n_frames=n_frames or config.get("n_frames", 8), weights=weights, **kwargs)
-    if freeze not in (None, "backbone"): raise SoccerKDError.of(f"freeze={freeze!r}", "is not known", "use None or 'backbone'")
+    if freeze not in (None, "backbone"):
+        raise SoccerKDError.of(f"freeze={freeze!r}", "is not known", "use None or 'backbone'")
+    made = not isinstance(model, nn.Module)
+    if made: model = _network_for(dls, model, n_frames, weights, kwargs)
     if freeze: freeze_backbone(model)
     if made and freeze and weights is None: refuse_random_backbone(model)
-    learn = ClipLearner(dls, model, loss_func=loss_func or CrossEntropyLossFlat(), metrics=metrics, wd=wd, opt_func=opt_func, cbs=cbs,
-        splitter=model_groups if isinstance(model, ClipNet) else _one_group, train_bn=not freeze)
-    learn.remove_cb(Recorder); learn.add_cb(LateRecorder())
+    groups = model_groups if isinstance(model, ClipNet) else _one_group
+    learn = ClipLearner(dls, model, loss_func=loss_func or CrossEntropyLossFlat(), metrics=metrics, wd=wd,
+        opt_func=opt_func, cbs=cbs, splitter=groups, train_bn=not freeze)
+    learn.remove_cb(Recorder)
+    learn.add_cb(LateRecorder())
     learn.record = dict(weights=str(weights) if weights else None, freeze=freeze, test_looks=0)
     tell_classes(model, dls)
     if checkpoint: checkpoint_stages(model)
@@ -180,6 +203,12 @@ def teacher_learner(
     return learn if bank is None else learn.train_head(bank)
 
 # %% ../../nbs/04_distill/02_learner.ipynb #301c8a0c
+def _network_for(dls, name, n_frames, weights, kwargs):
+    "A network by its name, for the classes and the frames of some loaders"
+    config = getattr(dls, "config", None) or {}
+    n_frames = n_frames or config.get("n_frames", 8)
+    return create_model(name, n_classes=len(dls.vocab), n_frames=n_frames, weights=weights, **kwargs)
+
 def _one_group(model): return [list(model.parameters())]
 
 # %% ../../nbs/04_distill/02_learner.ipynb #159ae7ed
@@ -193,8 +222,8 @@ def tell_classes(
     ours = list(ours)
     if theirs is not None and list(theirs)!=ours and set(theirs)==set(ours):
         a,b = (", ".join(map(str, o)) for o in (theirs, ours))
-        raise SoccerKDError.of("the network", f"counts its classes {a}, the loaders {b}",
-            f"make the loaders with vocab={list(theirs)}, or give the network a new classifier with set_classes")
+        remedy = f"make the loaders with vocab={list(theirs)}, or give the network a new classifier with set_classes"
+        raise SoccerKDError.of("the network", f"counts its classes {a}, the loaders {b}", remedy)
     model.vocab = ours
 
 # %% ../../nbs/04_distill/02_learner.ipynb #9ceb007d
@@ -213,10 +242,12 @@ def distill_learner(
     **kwargs,
 )->Learner:
     "A Learner whose network learns from the labels and from a teacher"
-    if variant not in ("ours", "faithful"): raise SoccerKDError.of(f"variant={variant!r}", "is not known", "use 'ours' or 'faithful'")
+    if variant not in ("ours", "faithful"):
+        raise SoccerKDError.of(f"variant={variant!r}", "is not known", "use 'ours' or 'faithful'")
     learn = teacher_learner(dls, model, **kwargs)
     if teacher is None and bank is None: return learn
-    return learn.distill_from(teacher, alpha, temperature, loss=partial_mean(loss) if variant=="faithful" else loss, trust=trust, unlabelled=unlabelled, bank=bank)
+    if variant=="faithful": loss = partial_mean(loss)
+    return learn.distill_from(teacher, alpha, temperature, loss=loss, trust=trust, unlabelled=unlabelled, bank=bank)
 
 # %% ../../nbs/04_distill/02_learner.ipynb #ac3323e0
 def partial_mean(
@@ -226,7 +257,10 @@ def partial_mean(
     takes = inspect.signature(loss).parameters
     if "reduction" not in takes:
         name = getattr(loss, "__name__", type(loss).__name__)
-        raise SoccerKDError.of(f"loss={name}", "takes no reduction, which variant='faithful' sets to the mean over clips and classes", "use soft_target, or variant='ours'")
-    def faithful(student, teacher, temperature): return loss(student, teacher, temperature=temperature, reduction="mean")
-    def labelled(student, teacher, temperature, target): return loss(student, teacher, temperature=temperature, reduction="mean", target=target)
+        fault = "takes no reduction, which variant='faithful' sets to the mean over clips and classes"
+        raise SoccerKDError.of(f"loss={name}", fault, "use soft_target, or variant='ours'")
+    def faithful(student, teacher, temperature):
+        return loss(student, teacher, temperature=temperature, reduction="mean")
+    def labelled(student, teacher, temperature, target):
+        return loss(student, teacher, temperature=temperature, reduction="mean", target=target)
     return labelled if "target" in takes else faithful

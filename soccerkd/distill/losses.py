@@ -31,7 +31,8 @@ def soft_target(
 )->Tensor: # Scalar, or `[B]` for `none`
     "Kullback-Leibler divergence of the softened answers, times temperature squared (Hinton et al. 2015)"
     if student.shape!=teacher.shape:
-        raise SoccerKDError.of("the teacher", f"answers {list(teacher.shape)}, the student {list(student.shape)}", "give both the same classes")
+        fault = f"answers {list(teacher.shape)}, the student {list(student.shape)}"
+        raise SoccerKDError.of("the teacher", fault, "give both the same classes")
     s,t = (F.log_softmax(o/temperature, -1) for o in full_precision(student, teacher.detach()))
     kl = F.kl_div(s, t, reduction="none", log_target=True)*temperature**2
     if reduction=="none": return kl.sum(-1)
@@ -56,9 +57,13 @@ def ramp(
     shape:str="linear", # `linear` or `cosine`
 ):
     "A schedule: function of training progress, 0 to 1"
-    if shape not in ("linear", "cosine"): raise SoccerKDError.of(f"shape={shape!r}", "is not known", "use 'linear' or 'cosine'")
-    ease = (lambda p: p) if shape=="linear" else lambda p: (1-math.cos(math.pi*p))/2
-    return lambda progress: start+(end-start)*ease(min(max(progress, 0.), 1.))
+    if shape not in ("linear", "cosine"):
+        raise SoccerKDError.of(f"shape={shape!r}", "is not known", "use 'linear' or 'cosine'")
+    def at(progress):
+        p = min(max(progress, 0.), 1.)
+        if shape=="cosine": p = (1-math.cos(math.pi*p))/2
+        return start+(end-start)*p
+    return at
 
 # %% ../../nbs/04_distill/00_losses.ipynb #a95c294f
 def value_at(
@@ -70,5 +75,7 @@ def value_at(
 )->float:
     "The value of a setting that may be a schedule, checked"
     v = float(setting(progress) if callable(setting) else setting)
-    if not low<=v<=high: raise SoccerKDError.of(f"{name}={v:g}", f"is outside {low:g} to {high:g}", f"{name} weighs the teacher's term; choose it in that range" if name=="alpha" else "choose it in that range")
-    return v
+    if low<=v<=high: return v
+    remedy = "choose it in that range"
+    if name=="alpha": remedy = f"alpha weighs the teacher's term; {remedy}"
+    raise SoccerKDError.of(f"{name}={v:g}", f"is outside {low:g} to {high:g}", remedy)

@@ -4,7 +4,7 @@
 
 # %% ../../nbs/04_distill/11_ray.ipynb #63118b5a
 from __future__ import annotations
-import json, logging, os, pickle
+import logging, os, pickle
 import numpy as np
 import torch
 from torch import nn
@@ -13,6 +13,7 @@ from ..core import SoccerKDError, track
 from ..data.clips import *
 from ..data.splits import Clip
 from .bank import *
+from .marks import *
 from ..models.teachers import network_of, require
 
 # %% auto #0
@@ -29,20 +30,24 @@ class AskTeacher:
         device=None, # See `pick_device`
     ):
         if not isinstance(teacher, nn.Module): teacher = require("ray", "ray").get(teacher)
-        self.config,self.expected,self.bs = {**config, "balanced":False},expected,bs
+        self.config = {**config, "balanced":False}
+        self.expected,self.bs = expected,bs
         side = round(config["size"]*config.get("margin", 1.125))
-        self.stand_in = Clip(torch.zeros(2, side, side, 3, dtype=torch.uint8), label=config["vocab"][0], group="no group of the set") # Loaders have a clip to validate on
+        black = torch.zeros(2, side, side, 3, dtype=torch.uint8)
+        self.stand_in = Clip(black, label=config["vocab"][0], group="no group of the set") # Loaders have a clip to validate on
         self.device = ClipDataLoaders.blank(config, device).device
         self.teacher = teacher.to(self.device)
     def loaders(self,
         clips:list[Clip], # Of one block
     )->ClipDataLoaders:
         "Loaders whose training clips are these"
-        dls = ClipDataLoaders.from_clips(clips, [self.stand_in], device=self.device, keep=True, num_workers=0, on_bad="raise", **self.config)
-        now = json.loads(json.dumps(preprocessing(dls), default=str))
-        if odd := [k for k,v in now.items() if v!=self.expected.get(k)]:
-            raise SoccerKDError.of("the loaders", f"have another {' and '.join(odd)} than their settings say", "make them by ClipDataLoaders alone, or fill the bank with TeacherBank.make")
-        return dls
+        how = dict(device=self.device, keep=True, num_workers=0, on_bad="raise")
+        dls = ClipDataLoaders.from_clips(clips, [self.stand_in], **how, **self.config)
+        odd = changed_input(dls, self.expected)
+        if not odd: return dls
+        fault = f"have another {' and '.join(odd)} than their settings say"
+        remedy = "make them by ClipDataLoaders alone, or fill the bank with TeacherBank.make"
+        raise SoccerKDError.of("the loaders", fault, remedy)
 
 # %% ../../nbs/04_distill/11_ray.ipynb #a8ada9a6
 @patch
@@ -51,8 +56,9 @@ def __call__(self:AskTeacher,
 )->dict: # `rows`, and `answers` or `why`
     "Answer one block"
     rows,clips,seeds = pickle.loads(block["job"])
-    try: z,why = ask_teacher(self.loaders(clips), self.teacher, list(range(len(clips))), seeds, self.bs).numpy(),""
-    except (SoccerKDError, OSError) as e: z,why = None,str(e)
+    z,why = None,""
+    try: z = ask_teacher(self.loaders(clips), self.teacher, list(range(len(clips))), seeds, self.bs).numpy()
+    except (SoccerKDError, OSError) as e: why = str(e)
     return dict(done=pickle.dumps((rows, z, why)))
 
 # %% ../../nbs/04_distill/11_ray.ipynb #d39f04d3
@@ -71,30 +77,40 @@ def ray_bank(
     require("ray.data", "ray")
     teacher = network_of(teacher)
     bank = TeacherBank.begin(path, dls, teacher, **kwargs)
-    if bank.what!="logits": raise SoccerKDError.of(f"what={bank.what}", "is not gathered through Ray", "use TeacherBank.make with part=, one process for each part")
+    if bank.what!="logits":
+        remedy = "use TeacherBank.make with part=, one process for each part"
+        raise SoccerKDError.of(f"what={bank.what}", "is not gathered through Ray", remedy)
     check_replay(dls)
     rows = bank.rows_of(dls)
-    if not (blocks := bank.open_blocks(rows)): return bank
+    blocks = bank.open_blocks(rows)
+    if not blocks: return bank
     if not ray.is_initialized(): start_ray(max(actors*cpus, 1))
-    items,table = list(dls.train_ds.items),bank.seeds_of(rows)
-    jobs = [dict(job=pickle.dumps((rows[b], [items[i] for i in b], table[b]))) for b in blocks]
+    jobs = _jobs_of(bank, dls, rows, blocks)
     where = next(teacher.parameters(), torch.zeros(())).device
     try: ref = ray.put(teacher.cpu())
     finally: teacher.to(where)
     how = (ref, dls.config, bank.settings["input"], bs or dls.train.bs, "cuda" if gpus else "cpu")
-    return _collect(bank, ray.data.from_items(jobs, override_num_blocks=len(jobs)), how, actors, gpus, cpus, len(jobs))
+    items = ray.data.from_items(jobs, override_num_blocks=len(jobs))
+    workers = dict(compute=ray.data.ActorPoolStrategy(size=actors), num_gpus=gpus or None, num_cpus=cpus)
+    return _collect(bank, items.map(AskTeacher, fn_constructor_args=how, **workers), len(jobs))
 
 # %% ../../nbs/04_distill/11_ray.ipynb #d397b6b4
-def _collect(bank, jobs, how, actors, gpus, cpus, n):
-    "Let the workers answer, write down what they say, list what can't be read"
-    ray,bad = require("ray", "ray"),[]
-    done = jobs.map(AskTeacher, fn_constructor_args=how, compute=ray.data.ActorPoolStrategy(size=actors), num_gpus=gpus or None, num_cpus=cpus)
+def _jobs_of(bank, dls, rows, blocks):
+    "Rows, clips and seeds of each block, as bytes: Ray would look into anything else"
+    items,seeds = list(dls.train_ds.items),bank.seeds_of(rows)
+    jobs = [(rows[b], [items[i] for i in b], seeds[b]) for b in blocks]
+    return [dict(job=pickle.dumps(o)) for o in jobs]
+
+def _collect(bank, done, n):
+    "Write down what the workers say, list what can't be read"
+    bad = []
     for o in track(done.iter_rows(), total=n, desc="asking the teacher"):
         rows,z,why = pickle.loads(o["done"])
         if why: bad.append(why)
         else: bank.keep(rows, torch.from_numpy(z))
-    if bad: raise SoccerKDError.of(bank.path, f"lacks {len(bad)} of {n} blocks ({bad[0]})", "leave the clips out or mend them; the same line goes on with what is missing")
-    return bank
+    if not bad: return bank
+    remedy = "leave the clips out or mend them; the same line goes on with what is missing"
+    raise SoccerKDError.of(bank.path, f"lacks {len(bad)} of {n} blocks ({bad[0]})", remedy)
 
 # %% ../../nbs/04_distill/11_ray.ipynb #6232f413
 def start_ray(
@@ -105,9 +121,13 @@ def start_ray(
     "Ray on this machine alone, quiet and small; or the cluster that `RAY_ADDRESS` names"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = require("ray", "ray")
-    small = {} if "RAY_ADDRESS" in os.environ else dict(num_cpus=int(np.ceil(cpus)), object_store_memory=memory, include_dashboard=False)
+    how = dict(log_to_driver=False, logging_level="ERROR")
+    if "RAY_ADDRESS" not in os.environ:
+        how.update(num_cpus=int(np.ceil(cpus)), object_store_memory=memory, include_dashboard=False)
     for last in (False, True):
-        try: ray.init(**{**small, "log_to_driver":False, "logging_level":"ERROR", **kwargs}); break
+        try:
+            ray.init(**{**how, **kwargs})
+            break
         except Exception as e: # A busy machine may need longer than the half minute that Ray gives itself
             ray.shutdown()
             if last or "timed out" not in str(e): raise

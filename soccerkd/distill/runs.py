@@ -4,8 +4,8 @@
 
 # %% ../../nbs/04_distill/03_runs.ipynb #765c9bfb
 from __future__ import annotations
-import pickle, random, time, warnings
-from contextlib import ExitStack, nullcontext
+import pickle, time
+from contextlib import ExitStack
 from copy import copy
 from dataclasses import asdict
 from functools import partial
@@ -13,22 +13,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from fastai.callback.core import Callback
 from fastai.data.core import Datasets, TfmdLists
 from fastai.data.transforms import Categorize
 from fastai.learner import Learner
-from fastcore.all import L, patch
-from ..core import SoccerKDError, atomic_path, file_sha256, find_run, machine_info, process_number, read_json, refuse_pointer, write_json, disk_errors
+from fastcore.all import patch
+from ..core import SoccerKDError, atomic_path, disk_errors, file_sha256, find_run, locked, machine_info, pick_device
+from ..core import process_number, read_json, refuse_pointer, write_json
 from ..data.clips import ClipDataLoaders
 from ..data.loader import ClipLabel
 from ..data.splits import split_hash
 from ..data.tables import read_table
-from .bank import locked
 from .callback import DistillCallback, history
 from .learner import ClipLearner, teacher_learner
-from .machines import bare, gathered
+from .machines import bare
 from ..models.clipnet import ClipNet
 from ..models.teachers import Ensemble, InOrder, SeenAs, class_names
 from ..models.weights import WeightsReport, save_weights
@@ -36,41 +37,56 @@ from ..models.zoo import model_from_config
 from ..video.reader import open_video
 
 # %% auto #0
-__all__ = ['Uncalibrate', 'run_config', 'save_run', 'load_run', 'split_of_run', 'Checkpoint']
+__all__ = ['Uncalibrate', 'run_config', 'save_run', 'read_run', 'load_run', 'split_of_run']
 
 # %% ../../nbs/04_distill/03_runs.ipynb #a89e0d37
 def _setting(o):
     "A number, a name, or the values of a schedule by training progress"
-    if callable(o): return {f"{p:g}":round(float(o(p)), 6) for p in (0., .5, 1.)}
+    if callable(o): return {f"{p:g}":_value(o(p)) for p in (0., .5, 1.)}
     return o if isinstance(o, (int, float, str, type(None))) else float(o)
+
+def _value(v): return round(float(v), 6)
 
 def _called(f):
     "The name of a function, with what `partial` set"
-    if isinstance(f, partial): return f"{_called(f.func)}({', '.join([*map(repr, f.args), *(f'{k}={v!r}' for k,v in f.keywords.items())])})"
+    if isinstance(f, partial):
+        named = [f"{k}={v!r}" for k,v in f.keywords.items()]
+        return f"{_called(f.func)}({', '.join([*map(repr, f.args), *named])})"
     return f if f is None else getattr(f, "__name__", type(f).__name__)
 
 def _network(m):
     "What would build a teacher, as far as it is known"
-    if isinstance(m, Ensemble): return dict(name="Ensemble", how=m.how, weights=[round(o, 6) for o in m.weights.tolist()], members=[_network(o) for o in m.models])
-    if isinstance(m, SeenAs): return dict(name="SeenAs", size=m.size, n_frames=m.n_frames, model=_network(m.model))
+    if isinstance(m, Ensemble):
+        weights = [_value(o) for o in m.weights.tolist()]
+        return dict(name="Ensemble", how=m.how, weights=weights, members=[_network(o) for o in m.models])
+    if isinstance(m, SeenAs):
+        return dict(name="SeenAs", size=m.size, n_frames=m.n_frames, model=_network(m.model))
     if isinstance(m, InOrder): return dict(name="InOrder", vocab=m.vocab, model=_network(m.model))
     return getattr(m, "config", None) or type(m).__name__
 
 # %% ../../nbs/04_distill/03_runs.ipynb #a3df4018
 def _n_clips(loader):
-    "Clips of a loader, or True where it does not know"
+    "Clips of a loader, or True where it does not know; None if there is none"
+    if loader is None: return None
     try: return len(loader.dataset)
     except (AttributeError, TypeError): return True
 
 def _distilled(kd):
     "The settings of a `DistillCallback`, and of a `FeatureDistill`"
-    res = dict(teacher=_network(kd.teacher), alpha=_setting(kd.alpha), temperature=_setting(kd.temperature), loss=_called(kd.loss),
-        trust=_called(kd.trust), unlabelled=None if kd.unlabelled is None else _n_clips(kd.unlabelled))
-    if kd.bank is not None: res.update(bank=str(kd.bank.path), teacher=kd.bank.settings["network"], teacher_sha256=kd.bank.settings["teacher"])
-    own = vars(kd) # A callback hands unknown names on to the model
-    if "feature_loss" not in own: return res
-    pairs = own.get("layers") or kd.pairs # The layers that were compared; before the first batch those that were asked for
-    return dict(**res, feature_loss=_called(kd.feature_loss), pairs=pairs and [list(o) for o in pairs], weight=_setting(kd.weight), project=kd.project, by_clip=kd.by_clip)
+    res = dict(teacher=_network(kd.teacher), alpha=_setting(kd.alpha), temperature=_setting(kd.temperature),
+        loss=_called(kd.loss), trust=_called(kd.trust), unlabelled=_n_clips(kd.unlabelled))
+    if kd.bank is not None:
+        whose = kd.bank.settings
+        res.update(bank=str(kd.bank.path), teacher=whose["network"], teacher_sha256=whose["teacher"])
+    features = "feature_loss" in vars(kd) # A callback hands unknown names on to the model
+    return {**res, **_compared(kd)} if features else res
+
+def _compared(kd):
+    "Which features were compared, and how"
+    pairs = vars(kd).get("layers") or kd.pairs # The layers of the last batch; before the first one those that were asked for
+    pairs = pairs and [list(o) for o in pairs]
+    return dict(feature_loss=_called(kd.feature_loss), pairs=pairs, weight=_setting(kd.weight),
+        project=kd.project, by_clip=kd.by_clip)
 
 # %% ../../nbs/04_distill/03_runs.ipynb #2d87d82c
 Learner.temperature = 1. # Until somebody calibrates
@@ -83,9 +99,12 @@ def use_temperature(self:Learner,
     temperature:float=1., # Logits are divided by it; 1 takes it back
 )->Learner: # Itself
     "Set the temperature of the probabilities, until the weights change"
-    if not temperature>0: raise SoccerKDError.of(f"temperature={temperature}", "is not positive", "use 1 to leave the logits as they are")
+    if not temperature>0:
+        remedy = "use 1 to leave the logits as they are"
+        raise SoccerKDError.of(f"temperature={temperature}", "is not positive", remedy)
     self.temperature = float(temperature)
-    return self if any(isinstance(o, Uncalibrate) for o in self.cbs) else self.add_cb(Uncalibrate())
+    watched = any(isinstance(o, Uncalibrate) for o in self.cbs)
+    return self if watched else self.add_cb(Uncalibrate())
 
 # %% ../../nbs/04_distill/03_runs.ipynb #758c98b6
 @patch
@@ -93,15 +112,20 @@ def clip_seconds(self:Learner,
     n:int=24, # Files to look into, if clips are whole files
 )->float|None: # Median; None if there are no clips, or none that is of a file
     "How long the clips are that a network was trained on, in seconds"
-    items = [o for o in getattr(getattr(self.dls, "train_ds", None), "items", []) if isinstance(o.path, (str, Path))]
-    fps,secs = (getattr(self.dls, "config", None) or {}).get("fps"),[]
-    for o in items[::max(len(items)//n, 1)]:
-        try:
-            if o.end is None:
-                with open_video(o.path, **({"fps":fps} if fps else {})) as v: secs.append(v.duration-o.start)
-            else: secs.append(o.end-o.start)
-        except (SoccerKDError, OSError): pass # Gone since, or never readable
-    return round(float(np.median(secs)), 3) if secs else getattr(self, "trained_seconds", None)
+    clips = getattr(getattr(self.dls, "train_ds", None), "items", [])
+    files = [o for o in clips if isinstance(o.path, (str, Path))]
+    fps = (getattr(self.dls, "config", None) or {}).get("fps")
+    lengths = [_seconds_of(o, fps) for o in files[::max(len(files)//n, 1)]]
+    known = [o for o in lengths if o is not None]
+    return round(float(np.median(known)), 3) if known else getattr(self, "trained_seconds", None)
+
+def _seconds_of(clip, fps):
+    "Length of a clip, whose file is opened if it is all of it; None if it can't be read"
+    if clip.end is not None: return clip.end-clip.start
+    rate = {"fps":fps} if fps else {}
+    try:
+        with open_video(clip.path, **rate) as v: return v.duration-clip.start
+    except (SoccerKDError, OSError): return None # Gone since, or never readable
 
 # %% ../../nbs/04_distill/03_runs.ipynb #ac2375bc
 def _shape_of(model):
@@ -113,11 +137,14 @@ def _can_rebuild(model):
     "Would the configuration of a network make it again, but for its weights?"
     if not isinstance(model, ClipNet) or not model.config: return False
     for device in ("meta", "cpu"): # Without memory, where a network allows that
-        try:
-            with torch.random.fork_rng(devices=[]), torch.device(device): again = model_from_config(model.config)
-            return _shape_of(again)==_shape_of(model)
-        except Exception: pass # It needs numbers to be built, or can't be built at all
+        try: again = _built(model.config, device)
+        except Exception: continue # It needs numbers to be built, or can't be built at all
+        return _shape_of(again)==_shape_of(model)
     return False
+
+def _built(config, device):
+    "A network, made without a draw from the generators in use"
+    with torch.random.fork_rng(devices=[]), torch.device(device): return model_from_config(config)
 
 # %% ../../nbs/04_distill/03_runs.ipynb #7cf725d8
 def run_config(
@@ -125,33 +152,45 @@ def run_config(
     **extra, # Further facts, such as `seed=0`
 )->dict:
     "What made this network, as plain values"
-    net,data = bare(learn.model),getattr(learn.dls, "config", None)
-    names = class_names(learn)
+    net,names = bare(learn.model),class_names(learn)
+    data = getattr(learn.dls, "config", None)
     if data and names: data = {**data, "vocab":names} # The network's own order
     config = net.config if isinstance(net, ClipNet) else None
-    res = dict(model=config, rebuild=_can_rebuild(net), network=type(net).__name__,
-        precision=getattr(net, "precision", "fp32"), data=data, vocab=names, record=getattr(learn, "record", {}))
+    what = dict(model=config, rebuild=_can_rebuild(net), network=type(net).__name__)
+    how = dict(precision=getattr(net, "precision", "fp32"), data=data, vocab=names, record=getattr(learn, "record", {}))
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    return dict(**what, **how, **_if_any(learn, net), **extra, machine=machine_info(), time=now)
+
+def _if_any(learn, net):
+    "Facts that not every run has"
+    res = {}
     if getattr(net, "weights_report", None): res["weights_report"] = asdict(net.weights_report)
     if getattr(learn.dls, "table", None) is not None: res["split_hash"] = split_hash(learn.dls.table)
     if secs := learn.clip_seconds(): res["clip_seconds"] = secs
     if learn.temperature!=1: res["temperature"] = learn.temperature
     if kd := getattr(learn, "distill", None): res["distill"] = _distilled(kd)
-    return dict(**res, **extra, machine=machine_info(), time=time.strftime("%Y-%m-%d %H:%M:%S"))
+    return res
 
 # %% ../../nbs/04_distill/03_runs.ipynb #4c2ba7ed
 def _write_run(learn, path, extra):
-    "The files of a run: all are written aside, then renamed; while they are, the folder has no config.json and is no run"
+    "All files are written aside, then renamed; while they are, the folder has no config.json and is no run"
     config = path/".config.json"
     try:
         with ExitStack() as files: # They are renamed at its end
             def aside(name): return files.enter_context(atomic_path(path/name))
             sha = file_sha256(save_weights(bare(learn.model), aside("model.safetensors")))
-            if getattr(learn, "recorder", None) and getattr(learn.recorder, "values", None) and len(history(learn)): history(learn).to_csv(aside("history.csv"))
-            if getattr(learn.dls, "table", None) is not None: learn.dls.table.to_csv(aside("split.csv"), index=False)
+            if _has_history(learn): history(learn).to_csv(aside("history.csv"))
+            table = getattr(learn.dls, "table", None)
+            if table is not None: table.to_csv(aside("split.csv"), index=False)
             write_json(config, run_config(learn, weights_sha256=sha, **extra))
             (path/"config.json").unlink(missing_ok=True) # All is on the disk: none of what follows needs room
         config.rename(path/"config.json")
     finally: config.unlink(missing_ok=True)
+
+def _has_history(learn):
+    "Was it trained, so that there are epochs to write down?"
+    recorder = getattr(learn, "recorder", None)
+    return bool(recorder and getattr(recorder, "values", None) and len(history(learn)))
 
 # %% ../../nbs/04_distill/03_runs.ipynb #694505fe
 def save_run(
@@ -160,45 +199,81 @@ def save_run(
     **extra, # Further facts for config.json, such as `seed=0`
 )->Path:
     "Write the run folder; config.json comes last, so a folder that has one is complete"
-    path = Path(path)
-    if process_number()[0]: learn.run_path = path; return path # Of several processes the first one writes
-    with disk_errors(path/"config.json"): path.mkdir(parents=True, exist_ok=True)
-    with disk_errors(path/"config.json"), locked(path, 20): _write_run(learn, path, extra) # One after the other, if two write here
+    path,config = Path(path),Path(path)/"config.json"
+    if process_number()[0]: # Of several processes the first one writes
+        learn.run_path = path
+        return path
+    with disk_errors(config): path.mkdir(parents=True, exist_ok=True)
+    with disk_errors(config), locked(path): _write_run(learn, path, extra) # One after the other, if two write here
     learn.run_path = path
-    if not read_json(path/"config.json")["rebuild"]:
-        kind,how = type(bare(learn.model)).__name__,"make it yourself and say load_run(path, model=it)"
-        print(f"{path.name}: all weights are kept, but this {kind} can't be built from a name; to have it back, {how}")
+    if not read_json(config)["rebuild"]: print(_note_of(learn, path))
     return path
 
+def _note_of(learn, path):
+    "What is said of a network that no name stands for"
+    kept = f"all weights are kept, but this {type(bare(learn.model)).__name__} can't be built from a name"
+    return f"{path.name}: {kept}; to have it back, make it yourself and say load_run(path, model=it)"
+
 # %% ../../nbs/04_distill/03_runs.ipynb #9310c4f7
+_needed = "model precision data record weights_sha256".split() # What every run's config.json says
+
 def _run_of(path):
     "What config.json says, if it is that of a run"
     for name in ("model.safetensors", "split.csv"): refuse_pointer(path/name)
     config = read_json(path/"config.json")
-    if lacks := [o for o in ("model", "precision", "data", "record", "weights_sha256") if o not in (config if isinstance(config, dict) else {})]:
-        raise SoccerKDError.of(path/"config.json", f"is not that of a run (it has no {lacks[0]})", "give the folder that `save_run` or `soccerkd demo` wrote")
+    said = config if isinstance(config, dict) else {}
+    if lacks := [o for o in _needed if o not in said]:
+        fault = f"is not that of a run (it has no {lacks[0]})"
+        raise SoccerKDError.of(path/"config.json", fault, "give the folder that `save_run` or `soccerkd demo` wrote")
     return config
 
 def _filled(path, config, model):
     "The network of a run with its weights: the one that its configuration makes, or the one that was given"
     file = path/"model.safetensors"
     if not file.exists(): raise SoccerKDError.of(path, "has no model.safetensors", "train it again")
-    if file_sha256(file)!=config["weights_sha256"]: raise SoccerKDError.of(file, "is not the file that was saved (checksum differs)", "copy the run folder again")
+    if file_sha256(file)!=config["weights_sha256"]:
+        raise SoccerKDError.of(file, "is not the file that was saved (checksum differs)", "copy the run folder again")
     if model is None and not config.get("rebuild", bool(config["model"])):
         fault = f"holds a {config.get('network', 'network')} that can't be built from a name"
         raise SoccerKDError.of(path, fault, "make the network yourself and say load_run(path, model=it)")
     net = model_from_config(config["model"]) if model is None else model
     try: net.load_state_dict(load_file(file))
-    except (SafetensorError, RuntimeError) as e:
-        whose,remedy = f"this {type(net).__name__} has","make the network as it was when it was saved"
-        if model is None: whose,remedy = "config.json says","train it again, or say load_run(path, model=network)"
-        raise SoccerKDError.of(file, f"holds other weights than {whose} ({_reason(e)})", remedy) from None
+    except (SafetensorError, RuntimeError) as e: raise _other_weights(file, net, model is None, e) from None
     return net
 
-def _reason(e):
+def _other_weights(file, net, from_config, e):
+    "The error of weights that are not of this network"
+    whose,remedy = f"this {type(net).__name__} has","make the network as it was when it was saved"
+    if from_config: whose,remedy = "config.json says","train it again, or say load_run(path, model=network)"
+    return SoccerKDError.of(file, f"holds other weights than {whose} ({_first_mismatch(e)})", remedy)
+
+def _first_mismatch(e):
     "What PyTorch says about weights that do not fit, without its first line"
     lines = [o.strip() for o in str(e).splitlines() if o.strip()]
     return lines[min(1, len(lines)-1)][:120]
+
+# %% ../../nbs/04_distill/03_runs.ipynb #b418e0eb
+def read_run(
+    path, # Folder that `save_run` wrote, or that of a recipe or of `soccerkd distill`, see `find_run`
+    model=None, # The network, if it is one that no name stands for: it gets the weights
+    device=None, # Where it will answer, see `pick_device`: without a GPU a run in fp16 answers in fp32
+)->tuple[dict,nn.Module]: # What config.json says; the network on the CPU, in evaluation mode
+    "Configuration and network of a run folder; nothing in it is executed"
+    path = find_run(path)
+    config = _run_of(path)
+    return config,_ready(_filled(path, config, model), config, pick_device(device))
+
+def _ready(net, config, device):
+    "The network of a run with its classes, its precision and what it began with"
+    half_here = config["precision"]!="fp16" or torch.device(device).type=="cuda"
+    if isinstance(net, ClipNet): net.precision = config["precision"] if half_here else "fp32"
+    net.vocab = _classes_of(config) # The names that count are those of the run
+    if "weights_report" in config: net.weights_report = WeightsReport(**config["weights_report"]) # It began there still
+    return net.eval()
+
+def _classes_of(config):
+    "The classes of a run, in the order of its answers; None if it does not name them"
+    return config.get("vocab") or (config["data"] or {}).get("vocab")
 
 # %% ../../nbs/04_distill/03_runs.ipynb #40964163
 @patch
@@ -212,15 +287,16 @@ def with_vocab(self:ClipDataLoaders,
     res = copy(self)
     res.loaders = [_counted(dl, names) for dl in self.loaders]
     if self.config: res.config = {**self.config, "vocab":names}
-    if getattr(self, "without_bank", None) is not None: res.without_bank = self.without_bank.with_vocab(names)
+    within = getattr(self, "without_bank", None)
+    if within is not None: res.without_bank = within.with_vocab(names)
     return res
 
 def _counted(dl, names):
     "A loader whose labels are numbers in the order of `names`"
     clips,labels = dl.dataset.tls
     steps = [ClipLabel(), Categorize(vocab=names, sort=False)]
-    ds = Datasets(tls=[clips, TfmdLists(labels.items, steps, split_idx=labels.split_idx)], n_inp=dl.dataset.n_inp)
-    res = dl.new(ds)
+    numbered = TfmdLists(labels.items, steps, split_idx=labels.split_idx)
+    res = dl.new(Datasets(tls=[clips, numbered], n_inp=dl.dataset.n_inp))
     res.rng,res.seeds = dl.rng,dl.seeds
     if dl.balance is not None: res.balance = [names.index(c.label) for c in labels.items]
     return res
@@ -228,22 +304,24 @@ def _counted(dl, names):
 # %% ../../nbs/04_distill/03_runs.ipynb #286a90cd
 def _loaders_of(path, config, dls, device):
     "Loaders that count the classes of a run as it does"
-    theirs = config.get("vocab") or (config["data"] or {}).get("vocab")
     if dls is None:
-        if not config["data"]:
-            raise SoccerKDError.of(path, "doesn't say how its loaders are made", "say load_run(path, dls=loaders)")
-        return ClipDataLoaders.blank(config["data"], device)
-    ours = getattr(dls, "vocab", None)
+        if config["data"]: return ClipDataLoaders.blank(config["data"], device)
+        raise SoccerKDError.of(path, "doesn't say how its loaders are made", "say load_run(path, dls=loaders)")
+    theirs,ours = _classes_of(config),getattr(dls, "vocab", None)
     if theirs is None or ours is None or list(ours)==list(theirs): return dls
+    _refuse_classes(path, theirs, ours, dls)
+    print(f"{path.name}: the classes of the loaders are counted as in the run: {', '.join(map(str, theirs))}")
+    return dls.with_vocab(theirs)
+
+def _refuse_classes(path, theirs, ours, dls):
+    "Refuse classes that the run does not know, and loaders that can't be counted anew"
     told = f"knows the classes {', '.join(map(str, theirs))}"
     if odd := [str(o) for o in ours if o not in theirs]:
         remedy = "name the classes alike, or train a network for these with weights=RUN/model.safetensors"
         raise SoccerKDError.of(path, f"{told}, the loaders have {', '.join(odd)}", remedy)
-    if not isinstance(dls, ClipDataLoaders):
-        counted = ", ".join(map(str, ours))
-        raise SoccerKDError.of(path, f"{told}, the loaders {counted}", "make them with the classes in this order")
-    print(f"{path.name}: the classes of the loaders are counted as in the run: {', '.join(map(str, theirs))}")
-    return dls.with_vocab(theirs)
+    if isinstance(dls, ClipDataLoaders): return
+    counted = ", ".join(map(str, ours))
+    raise SoccerKDError.of(path, f"{told}, the loaders {counted}", "make them with the classes in this order")
 
 # %% ../../nbs/04_distill/03_runs.ipynb #3896f176
 def load_run(
@@ -254,28 +332,29 @@ def load_run(
 )->Learner:
     "The Learner of a run folder; nothing in it is executed"
     path = find_run(path)
-    config = _run_of(path)
-    dls,net = _loaders_of(path, config, dls, device),_filled(path, config, model)
-    net.vocab = config.get("vocab") or getattr(dls, "vocab", None) # The names that count are those of the run
-    learn = teacher_learner(dls, net, precision="fp32")
-    half_here = config["precision"]!="fp16" or learn.dls.device.type=="cuda"
-    if isinstance(net, ClipNet): net.precision = config["precision"] if half_here else "fp32"
-    net.eval()
-    if "weights_report" in config: net.weights_report = WeightsReport(**config["weights_report"]) # It began there still
-    learn.record,learn.run_path,learn.trained_seconds = config["record"],path,config.get("clip_seconds")
+    dls = _loaders_of(path, _run_of(path), dls, device)
+    config,net = read_run(path, model, dls.device)
+    if net.vocab is None: net.vocab = getattr(dls, "vocab", None)
+    precision = getattr(net, "precision", None)
+    learn = teacher_learner(dls, net, precision="fp32") # Without a scaled loss
+    if isinstance(net, ClipNet): net.precision = precision
+    learn.record,learn.run_path = config["record"],path
+    learn.trained_seconds = config.get("clip_seconds")
     return learn.use_temperature(config["temperature"]) if "temperature" in config else learn
 
 # %% ../../nbs/04_distill/03_runs.ipynb #1e0a6801
 @patch
 def new_empty(self:ClipDataLoaders)->ClipDataLoaders:
     "Loaders that know classes and transforms, and no clips"
-    return ClipDataLoaders.blank(self.config, self.device) if self.config else super(ClipDataLoaders, self).new_empty()
+    if self.config: return ClipDataLoaders.blank(self.config, self.device)
+    return super(ClipDataLoaders, self).new_empty()
 
 @patch
 def without_training(self:ClipLearner)->ClipLearner: # With the same network
     "A Learner with what answers need, and no more"
     net = bare(self.model)
-    precision,kept = getattr(net, "precision", None),dict(metrics=self.metrics, loss_func=self.loss_func, wd=self.wd)
+    precision = getattr(net, "precision", None)
+    kept = dict(metrics=self.metrics, loss_func=self.loss_func, wd=self.wd)
     res = teacher_learner(self.dls.new_empty(), net, precision="fp32", **kept)
     if precision: net.precision = precision # That of the network, which is this one
     for k in ("record", "run_path", "temperature", "path", "model_dir"):
@@ -305,27 +384,29 @@ def note_test_looks(self:Learner,
 )->int: # The same number
     "Write down how often the test set was looked at, in the run folder too if there is one"
     self.record = {**getattr(self, "record", {}), "test_looks":n}
-    file = getattr(self, "run_path", None) and self.run_path/"config.json"
-    if file and file.exists() and not process_number()[0]: write_json(file, {**read_json(file), "record":self.record})
+    file = _file_of_run(self, "config.json")
+    if file and not process_number()[0]: write_json(file, {**read_json(file), "record":self.record})
     return n
+
+def _file_of_run(learn, name):
+    "A file of the run folder that a Learner was saved to or came from; None if there is none"
+    folder = getattr(learn, "run_path", None)
+    return folder/name if folder and (folder/name).exists() else None
 
 @patch
 def count_test_look(self:Learner,
     again:bool=False, # Is a second look meant?
 )->int: # Looks so far, this one included
     "Note a look at the test set, or refuse it"
-    if (n := getattr(self, "record", {}).get("test_looks", 0)) and not again:
-        raise SoccerKDError.of("the test set", f"was looked at before ({n} time{'s'*(n>1)})", "choose by the validation set; if a second look is meant, say again=True and report it")
-    return self.note_test_looks(n+1)
+    n = getattr(self, "record", {}).get("test_looks", 0)
+    if not n or again: return self.note_test_looks(n+1)
+    remedy = "choose by the validation set; if a second look is meant, say again=True and report it"
+    raise SoccerKDError.of("the test set", f"was looked at before ({n} time{'s'*(n>1)})", remedy)
 
 # %% ../../nbs/04_distill/03_runs.ipynb #399b528d
 from ..data.splits import Clip
 
 # %% ../../nbs/04_distill/03_runs.ipynb #26106f5e
-def _place(o):
-    "File and stretch of a clip, however the path is written"
-    return (Path(o.path).resolve(), o.start, o.end) if isinstance(o.path, (str, Path)) else o.key
-
 @patch
 def held_back(self:Learner,
     items, # Clips or paths
@@ -333,11 +414,31 @@ def held_back(self:Learner,
 )->int: # 0 if none of them is a test clip
     "How many of these clips were held back when this network was trained"
     clips = [o if isinstance(o, Clip) else Clip(o) for o in items if isinstance(o, (Clip, str, Path))]
-    own = {_place(c) for c in (getattr(self.dls, "test_clips", ()) if split=="test" else getattr(self.dls.train_ds, "items", ())) if isinstance(c, Clip)}
-    file = getattr(self, "run_path", None) and self.run_path/"split.csv"
-    table = read_table(file, ("split", "id", "group"), strip=False) if file and file.exists() else pd.DataFrame(columns=["split", "id", "group"])
-    where,names = dict(zip(zip(table.id, table.group), table.split)),set(table.id[table.split==split])
-    return sum(_place(c) in own or where.get((c.id, c.group), split if c.id in names else "")==split for c in clips)
+    own = {_stretch_of(c) for c in _own_clips(self, split)}
+    table = _split_table(self)
+    part = {(c.id, c.group):c.split for c in table.itertuples()}
+    names = set(table.id[table.split==split])
+    def by_name(c): return part.get((c.id, c.group), split if c.id in names else "")
+    return sum(_stretch_of(c) in own or by_name(c)==split for c in clips)
+
+def _stretch_of(clip):
+    "File and stretch of a clip, however the path is written"
+    if not isinstance(clip.path, (str, Path)): return clip.key
+    return Path(clip.path).resolve(),clip.start,clip.end
+
+def _own_clips(learn, split):
+    "The test clips or the training clips of a Learner's own loaders"
+    if split=="test": items = getattr(learn.dls, "test_clips", ())
+    else: items = getattr(learn.dls.train_ds, "items", ())
+    return [o for o in items if isinstance(o, Clip)]
+
+_split_columns = ("split", "id", "group")
+
+def _split_table(learn):
+    "Which clip was where, as the run folder says; empty if it does not"
+    file = _file_of_run(learn, "split.csv")
+    if file is None: return pd.DataFrame(columns=list(_split_columns))
+    return read_table(file, _split_columns, strip=False)
 
 # %% ../../nbs/04_distill/03_runs.ipynb #a33a9e91
 def split_of_run(
@@ -347,87 +448,19 @@ def split_of_run(
 )->dict[str,list[Clip]]: # `train`, `valid`, `test`, in the order they had
     "Clips by the part they had in a run"
     file = Path(path)/"split.csv"
-    if not file.exists(): raise SoccerKDError.of(path, "has no split.csv", "give the folder that `save_run` or `soccerkd train-teacher` wrote")
-    table,have = read_table(file, ("split", "id", "group"), strip=False),{(c.id, c.group):c for c in clips}
-    keys = {s:[*zip(t.id, t.group)] for s in ("train", "valid", "test") for t in [table[table.split==s]]}
-    if lost := [k for s in need for k in keys[s] if k not in have]: raise SoccerKDError.of(f"{lost[0][0]} of {file}", f"is not among the clips ({len(lost)} are missing)", "give the folder or the table that the network was trained on")
-    return {s:[have[k] for k in ks if k in have] for s,ks in keys.items()}
+    if not file.exists():
+        remedy = "give the folder that `save_run` or `soccerkd train-teacher` wrote"
+        raise SoccerKDError.of(path, "has no split.csv", remedy)
+    table = read_table(file, _split_columns, strip=False)
+    have = {(c.id, c.group):c for c in clips}
+    keys = {part:_keys_of(table[table.split==part]) for part in ("train", "valid", "test")}
+    lost = [k for part in need for k in keys[part] if k not in have]
+    if lost: raise _lost_clips(file, lost)
+    return {part:[have[k] for k in ks if k in have] for part,ks in keys.items()}
 
-# %% ../../nbs/04_distill/03_runs.ipynb #0882df8c
-def _generators(dls):
-    "State of all that draws random numbers, as plain values and tensors"
-    np_state = np.random.get_state()
-    return dict(torch=torch.get_rng_state(), cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        numpy=[np_state[0], np_state[1].tolist(), *np_state[2:]], python=_plain(random.getstate()), loader=_plain(dls.train.rng.getstate()))
+def _keys_of(table): return list(zip(table.id, table.group))
 
-def _set_generators(dls, s):
-    "Put them back"
-    def tup(o): return tuple(map(tup, o)) if isinstance(o, list) else o
-    torch.set_rng_state(s["torch"]); random.setstate(tup(s["python"])); dls.train.rng.setstate(tup(s["loader"]))
-    np.random.set_state((s["numpy"][0], np.array(s["numpy"][1], dtype=np.uint32), *s["numpy"][2:]))
-    if s["cuda"] and torch.cuda.is_available(): torch.cuda.set_rng_state_all(s["cuda"])
-
-def _plain(o): return list(map(_plain, o)) if isinstance(o, tuple) else o
-
-def _stateful(learn): return {type(o).__name__:o for o in learn.cbs if hasattr(type(o), "state_dict")} # Of the class: a callback hands unknown names on to the model
-
-def _safe(o):
-    "Without NumPy's numbers, fastai's lists and subclasses of Tensor, which PyTorch's safe loader refuses"
-    if isinstance(o, dict): return {k:_safe(v) for k,v in o.items()}
-    if isinstance(o, (list, tuple, L)): return type(o)(map(_safe, o)) if type(o) in (list, tuple) else list(map(_safe, o))
-    return o.item() if isinstance(o, np.generic) else o.detach().as_subclass(torch.Tensor) if isinstance(o, torch.Tensor) else o
-
-# %% ../../nbs/04_distill/03_runs.ipynb #6c7bec24
-class Checkpoint(Callback):
-    "Write the state of a training after each epoch; `fit_one_cycle(..., start_epoch=checkpoint.epochs_done)` goes on from it"
-    order = 60 # After the recorder, before `SkipToEpoch`
-    def __init__(self,
-        path, # File, overwritten after each epoch
-        settings=None, # Plain values that must be the same for the file to be used again
-    ):
-        self.path,self.settings,self.kept = Path(path),settings,None
-        if self.path.exists():
-            try: kept = torch.load(self.path, map_location="cpu", weights_only=True)
-            except Exception as e: # A torn file, another one, or one that would run code
-                kept = {}
-                print(f"{path} can't be read ({type(e).__name__}); the training begins anew")
-            if kept.get("settings")==settings and "epochs_done" in kept: self.kept = kept
-    @property
-    def epochs_done(self)->int: return self.kept["epochs_done"] if self.kept else 0
-
-# %% ../../nbs/04_distill/03_runs.ipynb #7b4e1d10
-@patch
-def before_train(self:Checkpoint):
-    "In the first epoch that is not skipped: everything as it was"
-    if self.kept is None: return
-    if self.learn.epoch!=self.epochs_done: raise SoccerKDError.of(self.path, f"holds {self.epochs_done} epochs, the training starts at {self.learn.epoch}", "fit with start_epoch=checkpoint.epochs_done")
-    self.restore()
-
-@patch
-def before_epoch(self:Checkpoint):
-    "An epoch that is skipped has its record already: it stands in the table under its number"
-    if self.kept is not None and self.epoch<self.epochs_done: self.recorder.log += self.kept["values"][self.epoch]
-
-@patch
-def restore(self:Checkpoint):
-    "Weights, optimiser, callbacks, generators and record as they were written"
-    bare(self.learn.model).load_state_dict(self.kept["model"])
-    for k,o in _stateful(self.learn).items(): o.load_state_dict(self.kept["callbacks"][k]) # First, since one may add parameters to the optimiser
-    self.learn.opt.load_state_dict(self.kept["opt"])
-    rec,self.kept = self.kept,None
-    gens = rec["generators"]
-    _set_generators(self.dls, gens[process_number()[0]] if isinstance(gens, list) else gens)
-    self.recorder.values[:] = rec["values"]
-    self.recorder.smooth_loss.count,self.recorder.smooth_loss.val = rec["smooth"][0],torch.tensor(rec["smooth"][1])
-
-@patch
-def after_epoch(self:Checkpoint):
-    "Write the state"
-    if self.kept is not None: # A skipped epoch; if it was the last, all was done before
-        if self.epoch+1==self.n_epoch==self.epochs_done: self.restore()
-        return
-    gens = gathered(_generators(self.dls)) # Each process draws its own
-    if process_number()[0]: return
-    state = dict(settings=self.settings, epochs_done=self.epoch+1, model=bare(self.learn.model).state_dict(), opt=_safe(self.learn.opt.state_dict()), generators=gens if len(gens)>1 else gens[0],
-        callbacks={k:_safe(o.state_dict()) for k,o in _stateful(self.learn).items()}, values=[[float(v) for v in o] for o in self.recorder.values], smooth=[self.recorder.smooth_loss.count, float(self.recorder.smooth_loss.val)])
-    with atomic_path(self.path) as tmp: torch.save(state, tmp)
+def _lost_clips(file, lost):
+    "The error of clips that are not at hand"
+    remedy = "give the folder or the table that the network was trained on"
+    return SoccerKDError.of(f"{lost[0][0]} of {file}", f"is not among the clips ({len(lost)} are missing)", remedy)

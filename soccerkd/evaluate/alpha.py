@@ -19,6 +19,7 @@ from ..data.decode import *
 from ..data.splits import split_hash
 from ..distill.bank import *
 from ..distill.learner import *
+from ..distill.marks import *
 from ..distill.steady import *
 from .figures import *
 from .figures import blues, ink_on, figure_style, grey_axes

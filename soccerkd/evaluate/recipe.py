@@ -16,6 +16,7 @@ from ..data.splits import split_hash
 from ..distill.callback import history
 from ..distill.learner import *
 from ..distill.machines import *
+from ..distill.checkpoint import *
 from ..distill.runs import *
 from ..distill.steady import *
 from .labels import *
