@@ -61,9 +61,8 @@ def study(
 def _teacher_of(parts, out, teacher, epochs, lr, seed, **data):
     "Loaders, and a teacher that is read if it is there and else trained"
     from pathlib import Path
-    from soccerkd.core import disk_errors
+    from soccerkd.core import disk_errors, locked
     from soccerkd.data.clips import ClipDataLoaders
-    from soccerkd.distill.bank import locked
     from soccerkd.distill.runs import load_run
     from soccerkd.evaluate.recipe import Recipe, train_role
     dls = ClipDataLoaders.from_clips(**parts, seed=seed, **data)
