@@ -8,6 +8,7 @@ from soccerkd.video.files import *
 from soccerkd.video.scan import *
 from soccerkd.video.windows import clip_recipe, roi_box
 from soccerkd.video.stream import *
+from soccerkd.video.boxes import *
 from soccerkd.world.render import write_video
 from soccerkd.world.scene import *
 from soccerkd.world.nothing import *
@@ -21,6 +22,7 @@ from soccerkd.data.clips import *
 from soccerkd.data.cache import *
 from soccerkd.data.soccerdb1 import *
 from soccerkd.data.events import *
+from soccerkd.data.tracks import *
 from soccerkd.models.clipnet import *
 from soccerkd.models.tam import *
 from soccerkd.models.image import *
@@ -60,8 +62,11 @@ from soccerkd.evaluate.study import *
 from soccerkd.evaluate.alpha import *
 from soccerkd.evaluate.explorer import *
 from soccerkd.evaluate.timeline import *
+from soccerkd.evaluate.networks import *
+from soccerkd.evaluate.watch import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
+from soccerkd.deploy.predictor import *
 from soccerkd.deploy.predict import *
 from soccerkd.deploy.export import *
 from soccerkd.deploy.onnx_clips import *

@@ -166,6 +166,12 @@ def _check_windows(probs, starts, ends, vocab):
     if not (np.isfinite(starts) & np.isfinite(ends) & (ends>starts)).all(): no("some end before they start", "give seconds, end after start")
     return probs,starts,ends
 
+# %% ../../nbs/02_data/09_events.ipynb #a50dd2c7
+def _class_parts(edges, mean, need, gap, peaks):
+    "First step, one past the last step, and class of each event, where classes don't exclude each other"
+    for k in range(mean.shape[1]):
+        for a,b,_ in _parts(edges, mean[:,[k]], need[[k]], gap, peaks): yield a,b,k
+
 # %% ../../nbs/02_data/09_events.ipynb #e0a880ee
 def find_events(
     probs, # float [N,K], from 0 to 1, one row per window
@@ -180,6 +186,7 @@ def find_events(
     players=None, # [N] names, if each window follows one player: each gets events of their own
     video=None, # Path of the video, kept for the timeline and the film
     peaks:float=0., # An event for each peak that is the highest for so many seconds around; 0 for one a run
+    together:bool=False, # May several classes be on at once? Each is then judged by itself, against its threshold
 )->Events: # Sorted by start
     "Events from the probabilities of windows, which may overlap and come in any order"
     vocab = list(vocab)
@@ -188,13 +195,13 @@ def find_events(
     who = np.array([""]*len(probs) if players is None else [str(o) for o in players], dtype=object)
     for k,v in dict(smooth=smooth, gap=gap, min_length=min_length, peaks=peaks).items():
         if not 0<=v<np.inf: raise SoccerKDError.of(f"{k}={v}", "is no time", "give seconds from 0 on")
-    rows = []
+    rows,parts = [],_class_parts if together else _parts
     for p in dict.fromkeys(who):
         line = smooth_windows(*(o[who==p] for o in (probs, starts, ends)), smooth)
-        found = [dict(_row(*line, *o), label=vocab[o[2]], player=p) for o in _parts(*line, need, gap, peaks)]
+        found = [dict(_row(*line, *o), label=vocab[o[2]], player=p) for o in parts(*line, need, gap, peaks)]
         rows += [o for o in found if o["end"]-o["start"]>=min_length-1e-9]
     windows = pd.DataFrame(dict(start=starts, end=ends, **({} if players is None else dict(player=who.astype(str))), **{k:probs[:,i] for i,k in enumerate(vocab)}))
-    settings = dict(threshold=threshold, smooth=smooth, gap=gap, min_length=min_length, none=none, peaks=peaks)
+    settings = dict(threshold=threshold, smooth=smooth, gap=gap, min_length=min_length, none=none, peaks=peaks, **(dict(together=True) if together else {}))
     return _events(rows, () if players is None else ("player",), video=None if video is None else str(video), vocab=vocab, windows=windows, settings=settings)
 
 # %% ../../nbs/02_data/09_events.ipynb #9acd973b

@@ -4,377 +4,83 @@
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #ffd1ddc9
 from __future__ import annotations
-import ctypes, hashlib, json, os, sys, time
-from contextlib import contextmanager, nullcontext, suppress
+import hashlib, os, sys, time
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..core import SoccerKDError, disk_errors, find_run, read_json, file_sha256, refuse_pointer, track
+from ..core import SoccerKDError
 import soccerkd.evaluate.timeline # Events.plot and Events.film
 from ..data.events import *
-from ..video.stream import *
-from ..video.windows import *
 from ..data.tables import cell_text, read_table, with_numbers
+from .onnx_clips import usable_cores
+from .predictor import *
+from ..evaluate.watch import *
+from ..video.boxes import *
 from ..video.files import find_videos, local_file
+from ..video.stream import *
 
 # %% auto #0
-__all__ = ['TorchClips', 'clip_length', 'promise_of', 'load_predictor', 'video_id', 'WindowLog', 'box_views', 'network_notes',
-           'Predictions', 'video_files', 'default_hop', 'predict_video', 'predict_speed']
+__all__ = ['read_boxes', 'Predictions', 'video_files', 'default_hop', 'predict_video', 'predict_speed']
 
-# %% ../../nbs/06_deploy/08_predict.ipynb #eae89103
-try: import fcntl
-except ImportError: fcntl = None
-
-# %% ../../nbs/06_deploy/08_predict.ipynb #fb260227
-class TorchClips:
-    "A trained Learner that answers for frames"
-    def __init__(self,
-        learn, # From `teacher_learner`, `distill_learner` or `load_run`
-        id:str|None=None, # Checksum of the weights; computed by default
-    ):
-        import soccerkd.distill.runs # Learner.clip_seconds
-        from soccerkd.models.teachers import class_names
-        config = getattr(learn.dls, "config", None)
-        if not config: raise SoccerKDError.of("this Learner", "has no loaders of clips", "train with ClipDataLoaders, or load its run folder")
-        self.model,self.device,self.vocab = learn.model,learn.dls.device,class_names(learn) or list(learn.dls.vocab)
-        self.recipe = clip_recipe(config)
-        self.temperature,self.precision = float(getattr(learn, "temperature", 1.)),getattr(learn.model, "precision", "fp32")
-        self.id,self.length = id or _weights_id(learn.model),learn.clip_seconds()
-        self.calibration = getattr(learn, "calibration", None) if self.temperature!=1 else None
-    def __call__(self,
-        frames:np.ndarray, # uint8 `[B,T,size,size,3]`
-    )->np.ndarray: # float32 `[B,K]`; each row sums to 1
-        "Probabilities of the classes"
-        import torch # Here, so that an ONNX file can be used without it
-        was = self.model.training
-        self.model.eval()
-        try:
-            with torch.inference_mode():
-                x = torch.from_numpy(frames).to(self.device).permute(0, 4, 1, 2, 3).float().div_(255)
-                return (self.model(x)/self.temperature).softmax(1).cpu().numpy()
-        except torch.OutOfMemoryError: raise SoccerKDError.of(f"a batch of {len(frames)} windows", f"does not fit into the memory of {self.device}", f"say bs={max(len(frames)//2, 1)}, or device='cpu'") from None
-        finally: self.model.train(was)
-    @contextmanager
-    def beside(self):
-        "While other threads decode: a core less for PyTorch, whose threads wait for each other without resting"
-        import torch
-        n = torch.get_num_threads()
-        torch.set_num_threads(max(n-1, 1))
-        try: yield
-        finally: torch.set_num_threads(n)
-
-# %% ../../nbs/06_deploy/08_predict.ipynb #fe148b85
-def _weights_id(model):
-    "Checksum of the weights of a network"
-    import torch
-    h = hashlib.sha256()
-    for k,v in sorted(model.state_dict().items()): h.update(k.encode()+v.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return h.hexdigest()
-
-def clip_length(
-    table, # `dls.table`, or split.csv of a run folder; None if there is none
-)->float|None: # In seconds
-    "How long the clips were that a network was trained on, as far as it was written down"
-    if table is None or not {"start", "end", "split"}<=set(table): return None
-    secs = (pd.to_numeric(table["end"], errors="coerce")-pd.to_numeric(table["start"], errors="coerce"))[table["split"]=="train"].dropna()
-    return round(float(secs.median()), 3) if len(secs) else None
-
-# %% ../../nbs/06_deploy/08_predict.ipynb #040b065e
-_pickles = {".pkl", ".pickle", ".pth", ".pt", ".bin", ".ckpt", ".joblib"}
-
-def _run_folder(path):
-    "The folder of the run that `path` stands for"
-    path = Path(path)
-    if path.suffix.lower() in _pickles and not path.is_dir():
-        raise SoccerKDError.of(path, "may be a pickle, which can run any program when it is opened", "give the run folder that save_run wrote, its model.safetensors, or an ONNX file")
-    if not path.exists(): raise SoccerKDError.of(path, "does not exist", "give a run folder, a .safetensors or an .onnx file, or a Learner")
-    if path.is_dir(): return find_run(path)
-    if path.suffix.lower()!=".safetensors": raise SoccerKDError.of(path, "is no network", "give a run folder, a .safetensors or an .onnx file, or a Learner")
-    if path.name!="model.safetensors" or not (path.parent/"config.json").exists():
-        raise SoccerKDError.of(path, "holds weights but not which network they are for", "give the run folder, where config.json lies beside model.safetensors")
-    return path.parent
-
-def _run_facts(path):
-    "What decoding needs to know of a run folder"
-    for name in ("model.safetensors", "split.csv"): refuse_pointer(path/name)
-    config = read_json(path/"config.json")
-    if not isinstance(config, dict) or not {"data", "weights_sha256"}<=set(config) or not isinstance(config["data"], dict):
-        raise SoccerKDError.of(path/"config.json", "does not say how the network was trained", "give the folder that `save_run` wrote")
-    table = read_table(path/"split.csv", strip=False) if (path/"split.csv").exists() else None
-    facts = dict(recipe=clip_recipe(config["data"]), vocab=list(config["data"]["vocab"]), id=config["weights_sha256"])
-    length = config.get("clip_seconds") or clip_length(table)
-    return dict(**facts, temperature=float(config.get("temperature", 1.)), length=length, calibration=config.get("calibration"))
-
-# %% ../../nbs/06_deploy/08_predict.ipynb #127fffb6
-def _facts(model):
-    "Recipe, classes, checksum, temperature and clip length of a predictor, and whether it was calibrated"
-    facts = dict(recipe=model.recipe, vocab=list(model.vocab), id=model.id, temperature=model.temperature)
-    return dict(**facts, length=getattr(model, "length", None), calibration=getattr(model, "calibration", None))
-
-def promise_of(model, device=None):
-    "The facts of a network, and a function that loads it"
-    if isinstance(model, (str, Path)) and Path(model).suffix.lower()==".onnx":
-        from soccerkd.deploy.onnx_clips import OnnxClips
-        net = OnnxClips(model)
-        return _facts(net),lambda: net
-    if isinstance(model, (str, Path)):
-        path = _run_folder(model)
-        facts = _run_facts(path)
-        def load():
-            from soccerkd.distill.runs import load_run
-            net = TorchClips(load_run(path, device=device), facts["id"])
-            net.length,net.calibration = facts["length"],facts["calibration"] # A run folder knows them, a network does not
-            return net
-        return facts,load
-    if not all(hasattr(model, o) for o in ("recipe", "vocab", "id")):
-        if not (hasattr(model, "dls") and hasattr(model, "model")): raise SoccerKDError.of(type(model).__name__, "is no network", "give a run folder, a .safetensors or an .onnx file, or a Learner")
-        if device is not None: model.dls.to(device); model.model.to(device)
-        model = TorchClips(model)
-    return _facts(model),lambda: model
-
-def load_predictor(
-    model, # A Learner, a run folder, `model.safetensors` of one, or an ONNX file
-    device=None, # See `pick_device`
-): # `TorchClips` or `OnnxClips`: `.vocab`, `.recipe`, and probabilities for uint8 frames
-    "A network that answers for frames"
-    return promise_of(model, device)[1]()
-
-# %% ../../nbs/06_deploy/08_predict.ipynb #dd88539c
-def video_id(
-    path, # A video file
-)->dict: # Size in bytes, and checksum of its first and last 64 kB
-    "Which file this is, in a blink, wherever it lies"
-    size = Path(path).stat().st_size
-    with open(path, "rb") as f:
-        head = f.read(1<<16)
-        f.seek(max(size-(1<<16), 0))
-        return dict(size=size, sha256=hashlib.sha256(head+f.read()).hexdigest())
-
-# %% ../../nbs/06_deploy/08_predict.ipynb #009604ad
-class WindowLog:
-    "The answers so far, a line for each few windows; `path` None keeps them in memory"
-    def __init__(self,
-        path, # File, or None
-        head:dict, # What the answers are for
-        resume:bool=True, # Go on from what the file holds
-    ):
-        self.path,self.entries,self._f,head = path and Path(path),[],None,json.loads(json.dumps(dict(head, format="soccerkd windows 1"), default=str))
-        if self.path is None: return
-        with disk_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._f = open(self.path, "a+b")
-            try:
-                _lock(self._f, self.path)
-                keep = self._read(head) if resume else 0
-                self._f.truncate(keep)
-                if not keep: self._write(head)
-            except BaseException: self.close(); raise
-    def _read(self, head):
-        "Take over what is whole, and say how many bytes that is"
-        self._f.seek(0)
-        for n,line in enumerate(self._f):
-            try: o = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError: o = None
-            if n==0:
-                if o!=head: return 0
-                keep = len(line)
-            elif not isinstance(o, dict) or o.get("group")!=len(self.entries): break
-            else: self.entries.append(o); keep += len(line)
-        return keep if self._f.tell() else 0
-    def _write(self, o):
-        with disk_errors(self.path): self._f.write(json.dumps(o).encode()+b"\n"); self._f.flush()
-    def close(self):
-        "Let go of the file"
-        with suppress(OSError): # What a full disk did not take was told when it was written
-            if self._f is not None: self._f.close()
-        self._f = None
-
-# %% ../../nbs/06_deploy/08_predict.ipynb #baa7f906
-def _lock(f, path):
-    "Only one process writes"
-    if fcntl is None: return
-    try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError: raise SoccerKDError.of(path, "is being written by another process", "wait for it, or choose another `out`") from None
-    except OSError: pass # A file system without locks
-
-@patch
-def add(self:WindowLog,
-    rows:list, # `[number, start, end, view, probabilities]` of each window
-    **notes, # `lost` and `notes` so far, `done` at the end of the video
-):
-    "The answers for the next few windows"
-    o = dict(group=len(self.entries), rows=rows, **notes)
-    if self._f is not None: self._write(o)
-    self.entries.append(o)
-
-@patch(as_prop=True)
-def done(self:WindowLog)->bool:
-    "Is the video at its end?"
-    return bool(self.entries) and bool(self.entries[-1].get("done"))
-
-@patch(as_prop=True)
-def rows(self:WindowLog)->list: # `[number, start, end, view, probabilities]`
-    "All windows so far"
-    return [r for o in self.entries for r in o["rows"]]
-
-# %% ../../nbs/06_deploy/08_predict.ipynb #4bd8c40e
-def box_views(
+# %% ../../nbs/06_deploy/08_predict.ipynb #33a38edb
+def read_boxes(
     boxes, # Table or CSV file with columns `time` (seconds), `x`, `y`, `w`, `h` (pixels, or parts of the picture) and perhaps `player`
-    margin:float=1.125, # Side of the square, as a multiple of what the boxes need
-): # For `stream_windows`
-    "A region for each player and window"
-    is_file,cols = isinstance(boxes, (str, Path)),["time", "x", "y", "w", "h"]
+)->pd.DataFrame: # For `box_views`
+    "Players' boxes as a table of numbers"
+    is_file = isinstance(boxes, (str, Path))
     t = read_table(boxes) if is_file else pd.DataFrame(boxes).copy()
-    if missing := [o for o in cols if o not in t]: raise SoccerKDError.of("boxes", f"have no column `{missing[0]}`", "give time, x, y, w, h and perhaps player")
-    t = with_numbers(t, cols, boxes if is_file else "boxes")
-    if not len(t) or not np.isfinite(t[cols].to_numpy()).all() or (t[["w", "h"]]<=0).any().any(): raise SoccerKDError.of("boxes", "hold something else than places", "give times in seconds and boxes of some width and height")
-    parts = (t[cols[1:]].abs()<=1).all().all()
-    t["player"] = [cell_text(o) for o in t["player"]] if "player" in t else "1"
-    t = t.sort_values("time", kind="stable")
-    each = {k:(g.time.to_numpy(), g[cols[1:]].to_numpy(float)) for k,g in t.groupby("player", sort=True)}
-    def views(start, end, size):
-        res = {}
-        for k,(times,xywh) in each.items():
-            a,b = np.searchsorted(times, [start, end])
-            inside = _inside(xywh[a:b]*(size[::-1]*2 if parts else 1), size)
-            if len(inside): res[k] = _around(inside, size, margin)
-        return res
-    views.tell = lambda size: _box_notes(t[cols[1:]].to_numpy(float)*(size[::-1]*2 if parts else 1), size)
-    return views
-
-def _inside(b, size):
-    "The boxes of which at least a part lies in a picture of height and width `size`"
-    h,w = size
-    return b[(b[:,0]<w) & (b[:,1]<h) & (b[:,0]+b[:,2]>0) & (b[:,1]+b[:,3]>0)]
-
-def _around(b, size, margin):
-    "Square around boxes, inside a picture of height and width `size`"
-    h,w = size
-    l,t,r,d = b[:,0].min(),b[:,1].min(),(b[:,0]+b[:,2]).max(),(b[:,1]+b[:,3]).max()
-    side = float(min(max(r-l, d-t, 8)*margin, h, w))
-    return (float(np.clip((l+r-side)/2, 0, w-side)), float(np.clip((t+d-side)/2, 0, h-side)), side, side)
-
-# %% ../../nbs/06_deploy/08_predict.ipynb #58ded9eb
-def _beyond(b, size):
-    "Which of the boxes reach more than half a pixel beyond a picture of height and width `size`"
-    h,w = size
-    return (b[:,:2]<-.5).any(1) | (b[:,0]+b[:,2]>w+.5) | (b[:,1]+b[:,3]>h+.5)
-
-def _box_notes(b, size):
-    "What can't be seen of boxes in pixels"
-    inside = _inside(b, size)
-    out,cut = len(b)-len(inside),int(_beyond(inside, size).sum())
-    picture = f"the {size[1]}x{size[0]} picture"
-    return [f"boxes: {n} of {len(b)} {what}" for n,what in (
-        (out, f"lie{'s'*(out==1)} outside {picture} and {'is' if out==1 else 'are'} left out"),
-        (cut, f"reach{'es'*(cut==1)} beyond {picture}; what is outside can't be seen")) if n]
-
-def _roi_notes(roi, size):
-    "How much of a region lies in the picture, if it is not all of it"
-    box = np.array([roi], float)
-    if np.abs(box).max()<=1: box *= size[::-1]*2
-    if not _beyond(box, size).any(): return []
-    l,t,r,b = roi_box(roi, *size)
-    share = (r-l)*(b-t)/(box[0,2]*box[0,3])
-    name = ",".join(f"{o:g}" for o in roi)
-    return [f"roi={name}: reaches beyond the {size[1]}x{size[0]} picture; {100*share:.0f} % of it is used"]
-
-def _telling(stream, roi):
-    "Let a stream note what its views cut off, once the size of the picture is known"
-    views,tell = stream.views,getattr(stream.views, "tell", None) or (lambda size: _roi_notes(roi, size))
-    told = set()
-    def see(start, end, size):
-        if not told: told.add("size"); stream.notes += tell(size)
-        res = views(start, end, size)
-        for k,o in res.items():
-            if k is None or k in told or o[2]<min(size): continue
-            told.add(k)
-            when = f"from {start:.2f} to {end:.2f} s"
-            stream.notes.append(f"boxes: {when} player {k} needs a square as large as the picture, and may be cut")
-        return res
-    stream.views = see
-
-
-# %% ../../nbs/06_deploy/08_predict.ipynb #75433309
-def _groups(stream, bs):
-    "Windows by the group they belong to, without a hole in the numbers of the groups"
-    at,held = stream.first//bs,[]
-    for w in stream:
-        while w.number//bs>at: yield held; at,held = at+1,[]
-        held.append(w)
-    yield held
-
-def _answer(net, windows, bs):
-    "Rows of the log"
-    rows = []
-    for i in range(0, len(windows), bs):
-        part = windows[i:i+bs]
-        x = np.stack([o.frames for o in part]+[part[-1].frames]*(bs-len(part)))
-        probs = net(x)[:len(part)]
-        if not np.isfinite(probs).all(): raise SoccerKDError.of("the network", f"answers nan for the window at {part[0].start:.2f} s", "train it again; its weights are no numbers")
-        rows += [[w.number, w.start, w.end, w.view, [float(o) for o in p]] for w,p in zip(part, probs)]
-    return rows
-
-@contextmanager
-def _closing(o):
-    try: yield o
-    finally: o.close()
-
-# %% ../../nbs/06_deploy/08_predict.ipynb #337975ec
-def _give_back():
-    "Freed memory to the system, where the C library can do that"
-    with suppress(OSError, AttributeError, TypeError): ctypes.CDLL(None).malloc_trim(0)
-
-# %% ../../nbs/06_deploy/08_predict.ipynb #7ec01ffc
-def _drive(stream, log, load, bs, desc):
-    "Answer for all windows; where the time went, in seconds"
-    spent,total,t0 = dict(network=0., waiting=0.),-(-len(stream)//bs) or None,time.perf_counter()
-    with _closing(prefetch(_groups(stream, bs))) as groups:
-        net = load() # The thread decodes meanwhile
-        _give_back()
-        spent["start"] = time.perf_counter()-t0
-        def step():
-            a = time.perf_counter()
-            got = next(groups, None)
-            b = time.perf_counter()
-            if got is not None: log.add(_answer(net, got, bs), lost=list(stream.lost), notes=list(stream.notes))
-            spent["waiting"] += b-a; spent["network"] += time.perf_counter()-b
-            return got is not None
-        def steps():
-            while step(): yield
-        with getattr(net, "beside", nullcontext)():
-            for _ in track(steps(), total=total, desc=desc): pass
-            while step(): pass # The bar ends where the header said; a video may be longer
-    log.add([], done=True, lost=list(stream.lost), notes=list(stream.notes))
-    secs = (stream.until or stream.seen)-stream.start-stream.first*stream.hop
-    return dict(spent, wall=time.perf_counter()-t0, video=max(secs, 0.))
-
-# %% ../../nbs/06_deploy/08_predict.ipynb #614fa1e5
-def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
-    "Events of one video"
-    live = hasattr(video, "read")
-    name = str(getattr(video, "name", "live")) if live else str(video)
-    views = None if boxes is None else box_views(boxes, facts["recipe"]["margin"])
-    stream = stream_windows(video, facts["recipe"], threads=threads, views=views, **how)
-    if stream.views: _telling(stream, how["roi"])
-    head = dict(video=name if live else video_id(video), model=facts["id"], temperature=facts["temperature"], recipe=facts["recipe"], bs=bs, boxes=None if boxes is None else _table_id(boxes), length=stream.length, **{k:v for k,v in how.items() if k!="length"})
-    with _closing(WindowLog(out and out.with_suffix(".windows"), head, resume and not live)) as log:
-        speed = None
-        if not log.done:
-            if log.entries: stream.lost,stream.notes = [tuple(o) for o in log.entries[-1]["lost"]],log.entries[-1]["notes"]
-            stream.first = len(log.entries)*bs
-            try: speed = _drive(stream, log, load, bs, Path(name).name)
-            except KeyboardInterrupt:
-                if not live: raise
-                log.add([], done=True, lost=[], notes=[*stream.notes, f"{name}: stopped after {stream.seen:.2f} s"])
-        gaps = _gap_notes(name, how["length"], how["hop"])
-        return _made(log, facts, name, out, boxes is not None, speed, find, gaps)
+    t = with_numbers(t, ["time", "x", "y", "w", "h"], boxes if is_file else "boxes")
+    if "player" in t: t["player"] = [cell_text(o) for o in t["player"]]
+    return t
 
 def _table_id(boxes):
+    "Checksum of a table of boxes"
     text = read_table(boxes) if isinstance(boxes, (str, Path)) else pd.DataFrame(boxes)
     return hashlib.sha256(text.to_csv(index=False).encode()).hexdigest()
+
+# %% ../../nbs/06_deploy/08_predict.ipynb #1572a7f9
+def _head(video, stream, facts, bs, boxes, how):
+    "What the answers of a journal are for"
+    which = video_id(video) if stream.file else stream.name
+    about = dict(model=facts["id"], temperature=facts["temperature"], recipe=facts["recipe"], bs=bs)
+    table = None if boxes is None else _table_id(boxes)
+    rest = {k:v for k,v in how.items() if k!="length"}
+    return dict(video=which, **about, boxes=table, length=stream.length, **rest)
+
+def _rows(windows, answers, bs):
+    "Rows of the journal, if the network says numbers"
+    bad = [i for i,p in enumerate(answers) if not np.isfinite(p).all()]
+    if bad:
+        first = windows[bad[0]-bad[0]%bs].start # Of the batch
+        raise SoccerKDError.of("the network", f"answers nan for the window at {first:.2f} s", "train it again; its weights are no numbers")
+    return [[w.number, w.start, w.end, w.view, [float(o) for o in p]] for w,p in zip(windows, answers)]
+
+def _fill(log, stream, load, bs):
+    "Answer for all windows that a journal does not have yet; where the time went"
+    if log.entries:
+        told = log.entries[-1]
+        stream.lost,stream.notes = [tuple(o) for o in told["lost"]],told["notes"]
+    stream.first = len(log.entries)*bs
+    def so_far(): return dict(lost=list(stream.lost), notes=list(stream.notes))
+    def take(windows, answers): log.add(_rows(windows, answers, bs), **so_far())
+    try: speed = watch_windows(stream, load, take, bs, Path(stream.name).name)
+    except KeyboardInterrupt:
+        if stream.file: raise
+        log.add([], done=True, lost=[], notes=[*stream.notes, f"{stream.name}: stopped after {stream.seen:.2f} s"])
+        return None
+    log.add([], done=True, **so_far())
+    return speed
+
+# %% ../../nbs/06_deploy/08_predict.ipynb #aaa5e62b
+def _events_of(tracks, **how):
+    "Events of tracks of probabilities, by player"
+    players = sorted(tracks)
+    parts = [tracks[o] for o in players]
+    probs,spans = (np.concatenate([getattr(o, k) for o in parts]) for k in ("values", "spans"))
+    who = np.repeat(np.array(players, object), [len(o) for o in parts])
+    order = np.argsort(spans[:,0], kind="stable")
+    return find_events(probs[order], *spans[order].T, parts[0].names, players=who[order], **how)
 
 def _gap_notes(name, length, hop):
     "What share of a film the windows look at, if there are gaps between them"
@@ -382,51 +88,50 @@ def _gap_notes(name, length, hop):
     looks = f"windows of {length:g} s, one every {hop:g} s, look at {100*length/hop:.0f} % of the film"
     return [f"{name}: {looks}; with hop={length:g} or less nothing is left out"]
 
-def _made(log, facts, name, out, players, speed, find, gaps):
-    "Events of the answers in a log"
-    rows,k = log.rows,len(facts["vocab"])
-    probs = np.array([o[4] for o in rows], np.float32).reshape(-1, k)
-    ev = find_events(probs, [o[1] for o in rows], [o[2] for o in rows], facts["vocab"], players=[o[3] for o in rows] if players else None, video=name, **find)
-    ev.attrs.update(notes=list(dict.fromkeys([*log.entries[-1]["notes"], *gaps])), speed=speed)
+# %% ../../nbs/06_deploy/08_predict.ipynb #614fa1e5
+def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
+    "Events of one video"
+    views = None if boxes is None else box_views(read_boxes(boxes), facts["recipe"]["margin"])
+    stream = stream_windows(video, facts["recipe"], threads=threads, views=views, **how)
+    if not stream.file: stream.name = str(getattr(video, "name", "live"))
+    if stream.views: tell_views(stream, how["roi"])
+    head = _head(video, stream, facts, bs, boxes, how)
+    with closing(WindowLog(out and out.with_suffix(".windows"), head, resume and stream.file)) as log:
+        speed = None if log.done else _fill(log, stream, load, bs)
+    tracks = log.tracks(facts["vocab"], head)
+    name = str(video) if stream.file else stream.name
+    ev = tracks[None].events(video=name, **find) if boxes is None else _events_of(tracks, video=name, **find)
+    notes = [*log.entries[-1]["notes"], *_gap_notes(name, how["length"], how["hop"])]
+    ev.attrs.update(notes=list(dict.fromkeys(notes)), speed=speed)
     ev.attrs["network"] = network_notes(facts, find.get("none", "none"))
     if out: ev.save(out)
     return ev
 
-# %% ../../nbs/06_deploy/08_predict.ipynb #6b70adf0
-def network_notes(
-    facts:dict, # `vocab`, `temperature`, and `calibration` if the run folder has one
-    none:str|None="none", # The class that makes no events; None if there is meant to be none
-)->list[str]: # Sentences
-    "What to keep in mind about a network's answers"
-    notes,found = [],facts.get("calibration") or {}
-    if found.get("note"): notes.append(f"the network: {found['note']}")
-    if not found and facts["temperature"]==1:
-        notes.append("the network: is not calibrated, so of events with a score of 0.8 more or fewer than 8 in 10 "
-            "may be right; soccerkd evaluate RUN CLIPS --calibrate CLIPS mends that")
-    if none is not None and none not in facts["vocab"]:
-        names = ", ".join(facts["vocab"][:6])+(", ..." if len(facts["vocab"])>6 else "")
-        notes.append(f"the network: knows no class {none!r}, so it names one of {names} where nothing happens, too")
-    return notes
-
-
 # %% ../../nbs/06_deploy/08_predict.ipynb #e3b4b152
 class Predictions(dict):
     "Events by video; `bad` has a sentence for each video that can't be read, `notes` has those about the network"
-    def __init__(self, *args, **kwargs): super().__init__(*args, **kwargs); self.bad,self.notes = {},[]
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.bad,self.notes = {},[]
     def table(self)->pd.DataFrame: # Columns `video`, `events`, `note`
         "A row per video"
-        rows = [(k, len(v), "; ".join(v.attrs["notes"])) for k,v in self.items()]+[(k, 0, v) for k,v in self.bad.items()]
+        rows = [(k, len(v), "; ".join(v.attrs["notes"])) for k,v in self.items()]
+        rows += [(k, 0, v) for k,v in self.bad.items()]
         return pd.DataFrame(rows, columns=["video", "events", "note"])
     def _repr_html_(self): return self.table().to_html(index=False)
 
+# %% ../../nbs/06_deploy/08_predict.ipynb #fe4e05b7
 def video_files(
     paths:list, # Files and folders
 )->dict[Path,Path]: # Each video, and its name for results: `may/a.mp4.json`, below the folder that all have in common
     "The videos in some folders"
     files = list(dict.fromkeys(find_videos(paths)))
-    if not files: raise SoccerKDError.of(", ".join(map(str, paths)) or "the list of videos", "holds no video", "give a file, or a folder of .mp4, .mkv, .mov, ...")
+    if not files:
+        what = ", ".join(map(str, paths)) or "the list of videos"
+        raise SoccerKDError.of(what, "holds no video", "give a file, or a folder of .mp4, .mkv, .mov, ...")
     top = os.path.commonpath([os.path.abspath(o.parent) for o in files])
-    return {o:Path(os.path.relpath(os.path.abspath(o), top)+".json") for o in files}
+    def name(f): return os.path.relpath(os.path.abspath(f), top)+".json"
+    return {o:Path(name(o)) for o in files}
 
 def _many(paths, out, **kwargs):
     "Events of several videos"
@@ -439,15 +144,30 @@ def _many(paths, out, **kwargs):
             print(res.bad[str(f)], file=sys.stderr)
     return res
 
-# %% ../../nbs/06_deploy/08_predict.ipynb #71b8f447
-def _cores(): return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
+# %% ../../nbs/06_deploy/08_predict.ipynb #ee79ea70
 def default_hop(
     length:float, # Of a window, in seconds
 )->float: # In seconds
     "From one window to the next: two windows look at each moment, and long ones come once a second"
     return min(length/2, 1.)
 
+def _check_asked(several, out, bs, roi, boxes):
+    "Refuse settings that don't go together"
+    ending = out.suffix.lower() in (".json", ".csv") if out else None
+    if several and ending: raise SoccerKDError.of(out, "is one file for several videos", "give a folder as `out`")
+    if out and not several and not ending: raise SoccerKDError.of(out, "has no known ending", "give a .json or a .csv file as `out`")
+    if roi is not None and boxes is not None: raise SoccerKDError.of("roi and boxes", "are two views of one picture", "give one of them")
+    if bs<1: raise SoccerKDError.of(f"bs={bs}", "is no number of windows", "give 1 or more")
+
+def _once(load):
+    "A function that loads the network when it is called first"
+    loaded = []
+    def net():
+        if not loaded: loaded.append(load())
+        return loaded[0]
+    return net
+
+# %% ../../nbs/06_deploy/08_predict.ipynb #71b8f447
 @delegates(find_events, but=["players", "video"])
 def predict_video(
     video, # A file, a folder, a list of them, or a live source: an object with `read`, such as a pipe
@@ -457,7 +177,7 @@ def predict_video(
     hop:float|None=None, # From one window to the next, in seconds; half a window by default, and 1 at most
     bs:int=8, # Windows that the network answers for at once
     roi=None, # Only this part of the picture: `(x, y, w, h)` in pixels, or in parts of it
-    boxes=None, # Table or CSV of players' boxes, see `box_views`
+    boxes=None, # Table or CSV of players' boxes, see `read_boxes`
     start:float=0., # Where to begin, in seconds
     end:float|None=None, # Where to stop, in seconds
     resume:bool=True, # Go on from the answers beside `out`
@@ -466,27 +186,22 @@ def predict_video(
     **kwargs,
 )->Events: # Of several videos `Predictions`: events by path, and what could not be read in `.bad`
     "What happens when in a video"
-    several = isinstance(video, (list, tuple)) or (not hasattr(video, "read") and local_file(video).is_dir())
+    listed = isinstance(video, (list, tuple))
+    several = listed or (not hasattr(video, "read") and local_file(video).is_dir())
     out = out and Path(out)
-    if several and out and out.suffix.lower() in (".json", ".csv"): raise SoccerKDError.of(out, "is one file for several videos", "give a folder as `out`")
-    if not several and out and out.suffix.lower() not in (".json", ".csv"): raise SoccerKDError.of(out, "has no known ending", "give a .json or a .csv file as `out`")
-    if roi is not None and boxes is not None: raise SoccerKDError.of("roi and boxes", "are two views of one picture", "give one of them")
-    if bs<1: raise SoccerKDError.of(f"bs={bs}", "is no number of windows", "give 1 or more")
+    _check_asked(several, out, bs, roi, boxes)
     facts,load = promise_of(model, device)
     find_events([], [], [], facts["vocab"], **kwargs) # A mistake in the settings is told before the work, not after it
-    loaded = []
-    def once():
-        if not loaded: loaded.append(load())
-        return loaded[0]
     length = length or facts["length"] or 2.
     when = dict(length=length, hop=default_hop(length) if hop is None else hop, start=start, end=end)
-    work = dict(facts=facts, load=once, bs=bs, resume=resume, threads=threads or min(_cores(), 4))
+    work = dict(facts=facts, load=_once(load), bs=bs, resume=resume, threads=decoding_threads(threads))
     how = dict(**work, boxes=boxes, find=kwargs, roi=roi, **when)
-    if several: return _many(video if isinstance(video, (list, tuple)) else [video], out, **how)
+    if several: return _many(video if listed else [video], out, **how)
     return _one(video, out=out, **how)
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #ec192522
 def _seconds(f):
+    "What a function gives, and its seconds of wall and processor"
     t,u = time.perf_counter(),time.process_time()
     res = f()
     return res,time.perf_counter()-t,time.process_time()-u
@@ -502,13 +217,16 @@ def predict_speed(
 )->dict: # Video seconds per wall second, and seconds of wall and processor time per video second
     "How fast a video is predicted, and what bounds it"
     facts,load = promise_of(model, device)
-    net,threads = load(),threads or min(_cores(), 4)
+    net,threads = load(),decoding_threads(threads)
     how = dict(hop=hop, end=seconds, threads=threads)
-    windows,wall,cpu = _seconds(lambda: [w.frames for w in stream_windows(video, facts["recipe"], **how)])
+    def decode(): return [w.frames for w in stream_windows(video, facts["recipe"], **how)]
+    windows,wall,cpu = _seconds(decode)
     if not windows: raise SoccerKDError.of(video, f"has no window in its first {seconds:g} s", "give a longer video")
     batches = [np.stack(windows[i:i+bs]) for i in range(0, len(windows), bs)]
     net(batches[0]) # The first call prepares what the others use
     _,net_wall,net_cpu = _seconds(lambda: [net(o) for o in batches])
-    _,both,both_cpu = _seconds(lambda: predict_video(video, net, hop=hop, bs=bs, threads=threads, length=2., end=seconds))
+    _,both,both_cpu = _seconds(lambda: predict_video(video, net, bs=bs, length=2., **how))
     secs = len(windows)*hop
-    return dict(times_real_time=secs/both, windows=len(windows), decoding=wall/secs, decoding_cpu=cpu/secs, network=net_wall/secs, network_cpu=net_cpu/secs, both=both/secs, both_cpu=both_cpu/secs, cores=_cores(), threads=threads)
+    spent = dict(decoding=wall, decoding_cpu=cpu, network=net_wall, network_cpu=net_cpu, both=both, both_cpu=both_cpu)
+    each = {k:v/secs for k,v in spent.items()}
+    return dict(times_real_time=secs/both, windows=len(windows), **each, cores=usable_cores(), threads=threads)
