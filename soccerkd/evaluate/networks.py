@@ -4,7 +4,7 @@
 
 # %% ../../nbs/05_evaluate/11a_networks.ipynb #142faf3a
 from __future__ import annotations
-import hashlib, json, os
+import json, os, sys
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from importlib import import_module
@@ -295,8 +295,9 @@ class Frames:
 
 # %% ../../nbs/05_evaluate/11a_networks.ipynb #5f940ea3
 def _is_module(o):
-    import sys
-    return "torch" in sys.modules and isinstance(o, sys.modules["torch"].nn.Module)
+    "Is this a module of PyTorch? Whoever has one has imported it"
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(o, torch.nn.Module)
 
 def _of_path(path, device):
     "The Learner of a run folder"
