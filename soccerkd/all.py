@@ -6,6 +6,7 @@ from soccerkd.video.sampling import *
 from soccerkd.video.reader import *
 from soccerkd.video.files import *
 from soccerkd.video.scan import *
+from soccerkd.video.boxes import *
 from soccerkd.video.windows import clip_recipe, roi_box
 from soccerkd.video.stream import *
 from soccerkd.world.render import write_video
@@ -24,6 +25,7 @@ from soccerkd.data.cache import *
 from soccerkd.data.soccerdb1 import *
 from soccerkd.data.stretches import *
 from soccerkd.data.events import *
+from soccerkd.data.tracks import *
 from soccerkd.models.clipnet import *
 from soccerkd.models.tam import *
 from soccerkd.models.image import *
@@ -68,8 +70,11 @@ from soccerkd.evaluate.alpha import *
 from soccerkd.evaluate.explorer import *
 from soccerkd.evaluate.timeline import *
 from soccerkd.evaluate.film import *
+from soccerkd.evaluate.networks import *
+from soccerkd.evaluate.watch import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
+from soccerkd.deploy.predictor import *
 from soccerkd.deploy.predict import *
 from soccerkd.deploy.export import *
 from soccerkd.deploy.onnx_clips import *

@@ -30,7 +30,7 @@ def run_folder(f):
     load_run(f.parent)
 
 def run_facts(f):
-    from soccerkd.deploy.predict import load_predictor
+    from soccerkd.deploy.predictor import load_predictor
     load_predictor(f.parent)
 
 def onnx(f):
@@ -46,8 +46,16 @@ def split(f):
     read_split(f, f.parent)
 
 def boxes(f):
-    from soccerkd.deploy.predict import box_views
-    box_views(f)
+    from soccerkd.deploy.predict import read_boxes
+    read_boxes(f)
+
+def track(f):
+    from soccerkd.data.tracks import open_track
+    open_track(f, fps=2)
+
+def network(f):
+    from soccerkd.evaluate.networks import as_network
+    as_network(f)
 
 def events(f):
     from soccerkd.data.events import read_events
@@ -55,7 +63,7 @@ def events(f):
 
 openers = [(video, "match.mp4"), (scanned, "match.mkv"), (frames, "frame_0001.jpg"), (weights, "net.pth"), (weights, "net.safetensors"),
     (header, "net.safetensors"), (run_folder, "config.json"), (run_folder, "model.safetensors"), (run_facts, "model.safetensors"), (run_facts, "split.csv"),
-    (onnx, "net.onnx"), (table, "labels.csv"), (split, "split.csv"), (boxes, "boxes.csv"), (events, "events.csv"), (events, "events.json"), (read_json, "any.json")]
+    (onnx, "net.onnx"), (table, "labels.csv"), (split, "split.csv"), (boxes, "boxes.csv"), (track, "track.npy"), (track, "track.npz"), (network, "net.onnx"), (events, "events.csv"), (events, "events.json"), (read_json, "any.json")]
 
 @pytest.mark.parametrize("kind", texts)
 @pytest.mark.parametrize("opener,name", openers, ids=[f"{f.__name__}-{n}" for f,n in openers])

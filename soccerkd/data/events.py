@@ -99,6 +99,15 @@ def _check_windows(probs, starts, ends, vocab):
     if not good.all(): no("some end before they start", "give seconds, end after start")
     return probs,starts,ends
 
+# %% ../../nbs/02_data/09_events.ipynb #a50dd2c7
+def _each_class(edges, mean, need, gap, peaks):
+    "The stretches of each class by itself, where classes don't exclude each other"
+    res = []
+    for k in range(mean.shape[1]):
+        own = class_stretches(edges, mean[:,[k]], need[[k]], gap, peaks)
+        res += [(a, b, k) for a,b,_ in own]
+    return res
+
 # %% ../../nbs/02_data/09_events.ipynb #e0a880ee
 def find_events(
     probs, # float [N,K], from 0 to 1, one row per window
@@ -113,6 +122,7 @@ def find_events(
     players=None, # [N] names, if each window follows one player: each gets events of their own
     video=None, # Path of the video, kept for the timeline and the film
     peaks:float=0., # An event for each peak that is the highest for so many seconds around; 0 for one a run
+    together:bool=False, # May several classes be on at once? Each is then judged by itself, against its threshold
 )->Events: # Sorted by start
     "Events from the probabilities of windows, which may overlap and come in any order"
     vocab = list(vocab)
@@ -122,16 +132,18 @@ def find_events(
     who = np.array(list(names), dtype=object)
     _check_seconds(smooth=smooth, gap=gap, min_length=min_length, peaks=peaks)
     rows = []
+    stretches = _each_class if together else class_stretches
     for name in dict.fromkeys(who):
         own = who==name
         line = smooth_windows(probs[own], starts[own], ends[own], smooth)
-        for a,b,k in class_stretches(*line, need, gap, peaks):
+        for a,b,k in stretches(*line, need, gap, peaks):
             event = dict(stretch_row(*line, a, b, k), label=vocab[k], player=name)
             seconds = event["end"]-event["start"]
             if seconds>=min_length-1e-9: rows.append(event)
     players = None if players is None else who.astype(str)
     windows = _window_table(probs, starts, ends, vocab, players)
     settings = dict(threshold=threshold, smooth=smooth, gap=gap, min_length=min_length, none=none, peaks=peaks)
+    if together: settings["together"] = True
     about = dict(vocab=vocab, windows=windows, settings=settings)
     if video is not None: about["video"] = str(video)
     return _events(rows, () if players is None else ("player",), **about)
