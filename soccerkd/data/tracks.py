@@ -345,11 +345,14 @@ def _differing(a, b):
     if "mark" not in odd or not isinstance(a, dict) or not isinstance(b, dict): return odd
     return [k for k in {**a, **b} if a.get(k)!=b.get(k)]
 
+_arrays = "values", "times", "score", "mask"
+
 @patch
 def _clear(self:TrackWriter):
     "Forget all rows"
     self.store.attrs.update(dict(n=0, done=False, notes=[], **self.head))
-    for k in list(self.store.array_keys()): del self.store[k]
+    for k in _arrays: # By name: Zarr warns about the lock when it lists what is there
+        if k in self.store: del self.store[k]
 
 # %% ../../nbs/02_data/10_tracks.ipynb #72534e86
 @patch
