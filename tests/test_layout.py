@@ -1,5 +1,5 @@
 "The floors of the house: a room imports only from floors below its own"
-import ast, json, re
+import ast, io, json, re, tokenize
 from collections import Counter
 import pytest
 from conftest import root
@@ -138,3 +138,33 @@ def test_private(path):
 
 def test_private_is_found():
     assert list(private(ast.parse("from ..core import _refusal, track"), root/"soccerkd"/"data"/"clips.py"))==["soccerkd.core._refusal"]
+
+def code_lines(source):
+    "Length of each line of code, without its comment and without empty lines"
+    cut = {t.start[0]:t.start[1] for t in tokenize.generate_tokens(io.StringIO(source).readline) if t.type==tokenize.COMMENT}
+    lines = [o[:cut.get(i, len(o))].rstrip() for i,o in enumerate(source.splitlines(), 1)]
+    return [len(o) for o in lines if o]
+
+def nodes_per_line(source):
+    "Nodes of the syntax tree that begin on each line: what a reader takes apart at once"
+    return list(Counter(n.lineno for n in ast.walk(ast.parse(source)) if isinstance(n, (ast.expr, ast.stmt))).values())
+
+def at_share(numbers, share): return sorted(numbers)[int(share*(len(numbers)-1))]
+
+def test_readable_lines():
+    "The library's lines are as easy to take in as fastcore's: their length, and how much stands on each"
+    sources = {name(o):o.read_text(encoding="utf-8") for o in modules}
+    lengths = {k:code_lines(s) for k,s in sources.items()}
+    assert not {k:max(v) for k,v in lengths.items() if max(v)>140}
+    every = [o for v in lengths.values() for o in v]
+    assert sum(o>120 for o in every)<=.03*len(every)
+    nodes = [o for s in sources.values() for o in nodes_per_line(s)]
+    assert at_share(nodes, .9)<=14 and at_share(nodes, .99)<=23
+
+def test_dense_lines_are_found():
+    assert code_lines("x = 1 # why\n\n    # only why\n")==[5]
+    assert nodes_per_line("x = 1\ny = f(a, b)")==[3, 6]
+
+def test_modules_are_short():
+    "A module holds one subject: 500 lines that are not empty, and no more"
+    assert not {name(o):n for o in modules if (n := sum(bool(l.strip()) for l in o.read_text(encoding="utf-8").splitlines()))>500}

@@ -345,8 +345,6 @@ def _differing(a, b):
     if "mark" not in odd or not isinstance(a, dict) or not isinstance(b, dict): return odd
     return [k for k in {**a, **b} if a.get(k)!=b.get(k)]
 
-_arrays = "values", "times", "score", "mask"
-
 @patch
 def _clear(self:TrackWriter):
     "Forget all rows"

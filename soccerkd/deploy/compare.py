@@ -259,7 +259,8 @@ def _report(out, reports, dls, judged, recipe, first):
     told = {k if k in roles else controls[k]:Report(r, split="folds") for k,r in reports.items()}
     for a,b in zip(told.values(), reports.values()): vars(a).update(vars(b))
     models = {roles[k]:load_run(out/f"fold{first}"/k, dls=dls).model for k in ("teacher", "student_kd")}
-    return write_report(out, told, dls, recipe, title=f"Report of {out.name}", models=models, dl=dls.test_dl(judged, with_labels=True, num_workers=0))
+    dl = dls.test_dl(judged, with_labels=True, num_workers=0)
+    return write_report(out, told, dls, recipe, title=f"Report of {out.name}", models=models, dl=dl)
 
 # %% ../../nbs/06_deploy/02_compare.ipynb #ea7d671c
 def _counts_row(r):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 import pandas as pd
-from ..core import SoccerKDError, find_run, read_json, refuse_pointer
+from ..core import SoccerKDError, find_run, pick_device, read_json, refuse_pointer
 from ..data.tables import read_table
 from ..evaluate.networks import TorchFrames
 from ..video.windows import clip_recipe
@@ -38,14 +38,19 @@ class TorchClips(TorchFrames):
         if not config:
             remedy = "train with ClipDataLoaders, or load its run folder"
             raise SoccerKDError.of("this Learner", "has no loaders of clips", remedy)
-        self.model,self.device = learn.model,learn.dls.device
-        self.vocab = class_names(learn) or list(learn.dls.vocab)
-        self.recipe = clip_recipe(config)
-        self.temperature = float(getattr(learn, "temperature", 1.))
-        self.precision = getattr(learn.model, "precision", "fp32")
-        self.id = id or _weights_id(learn.model)
-        self.length = learn.clip_seconds()
-        self.calibration = getattr(learn, "calibration", None) if self.temperature!=1 else None
+        temperature = float(getattr(learn, "temperature", 1.))
+        self._take(learn.model, learn.dls.device, dict(
+            recipe=clip_recipe(config),
+            vocab=class_names(learn) or list(learn.dls.vocab),
+            id=id or _weights_id(learn.model),
+            temperature=temperature,
+            length=learn.clip_seconds(),
+            calibration=getattr(learn, "calibration", None) if temperature!=1 else None))
+    def _take(self, model, device, facts):
+        "A network and what decoding needs to know of it"
+        self.model,self.device = model,device
+        self.precision = getattr(model, "precision", "fp32")
+        for k,v in facts.items(): setattr(self, k, v)
     def ask(self, model, x):
         "Probabilities `[B,K]` of a batch; each row sums to 1"
         return (model(x)/self.temperature).softmax(1)
@@ -118,10 +123,12 @@ def _promised_run(path, device):
     path = _run_folder(path)
     facts = _run_facts(path)
     def load():
-        from soccerkd.distill.runs import load_run
-        net = TorchClips(load_run(path, device=device), facts["id"])
-        net.length,net.calibration = facts["length"],facts["calibration"] # A run folder knows them, a network does not
-        return net
+        from soccerkd.distill.runs import read_run # No loaders are made
+        there = pick_device(device)
+        _,net = read_run(path, device=there)
+        res = TorchClips.__new__(TorchClips)
+        res._take(net.to(there), there, {**facts, "vocab":list(net.vocab or facts["vocab"])})
+        return res
     return facts,load
 
 def _is_predictor(o): return all(hasattr(o, k) for k in ("recipe", "vocab", "id"))
