@@ -117,7 +117,8 @@ def _units(s, data):
     extra = s.codec_context.extradata
     sized = extra and extra[0]==1 # Or behind start codes
     for at in _after_sizes(data, (extra[4]&3)+1) if sized else _after_codes(data):
-        yield data[at]&31 if at<len(data) else 0,data[at+1:at+65]
+        kind = data[at]&31 if at<len(data) else 0
+        yield kind,data[at+1:at+65]
 
 def _numbers(b, k):
     "The first `k` numbers that begin `b`: n is the bits of n+1 behind as many zeros, less one; fewer if `b` ends"
@@ -136,7 +137,7 @@ def _recovery(b):
     i = 0
     while i+1<len(b) and b[i]!=0x80:
         kind,size = b[i],b[i+1]
-        if kind==6: return next(iter(_numbers(b[i+2:i+2+size], 1)), 0)
+        if kind==6: return sum(_numbers(b[i+2:i+2+size], 1))
         i += 2+size
     return 0
 
@@ -163,7 +164,10 @@ class _Demuxed:
     end:float = 0. # When the last packet of all streams is over, in seconds of the file's clock
     turn:int|None = None # The last packet whose time did not follow
 
-def packet_end(p): return 0. if p.pts is None else float((p.pts+(p.duration or 0))*p.time_base)
+def packet_end(p):
+    "When the frame of a packet is over, in seconds; 0 if it does not tell"
+    if p.pts is None: return 0.
+    return float((p.pts+(p.duration or 0))*p.time_base)
 
 def _packets(path, c, s):
     got = _Demuxed([], PacketClock())
@@ -245,7 +249,9 @@ class VideoIndex:
 # %% ../../nbs/01_video/03_index.ipynb #6c52a537
 def _decode_all(path):
     "Time stamp, key flag and duration of each decoded frame"
-    with open_container(path) as (c, s): return [(o.pts, o.key_frame, o.duration) for o in decoded(c.demux(s))]
+    with open_container(path) as (c, s):
+        frames = decoded(c.demux(s))
+        return [(o.pts, o.key_frame, o.duration) for o in frames]
 
 @dataclass
 class _Shown:
@@ -267,7 +273,8 @@ def _frame_times(path, c, s, got, head):
     told = float(got.clock.told*s.time_base)
     if pts and by_packets(s, c.format.name): return _Shown(pts, s.time_base, told=told)
     full = _decode_all(path)
-    if not full: raise SoccerKDError.of(path, f"none of its {len(got.rows)} frames can be decoded", "make it anew")
+    if not full:
+        raise SoccerKDError.of(path, f"none of its {len(got.rows)} frames can be decoded", "make it anew")
     stamps = [o[0] for o in full]
     if stamps!=pts: return _by_frames(path, s, stamps, full[-1][2])
     keys = None if _trusts_flags(s, c.format.name) else _confirmed_keys(s, full)

@@ -102,7 +102,8 @@ def frame_strip(
     for x,img in zip(left, imgs): strip.paste(img.resize((width, height)), (x, 0))
     if times is None: return strip
     draw = ImageDraw.Draw(strip)
-    for i,x in enumerate(left): draw.text((x+2, height+1), f"{times[i]:.2f} s", fill="black")
+    for i,x in enumerate(left):
+        draw.text((x+2, height+1), f"{times[i]:.2f} s", fill="black")
     return strip
 
 # %% ../../nbs/01_video/01_reader.ipynb #cd646284

@@ -104,7 +104,11 @@ def stamped_video(
     return path
 
 # %% ../../nbs/01_video/04_stamp.ipynb #db673b95
-_matrices = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+_matrices = { # By degrees
+    0: (1, 0, 0, 1),
+    90: (0, 1, -1, 0),
+    180: (-1, 0, 0, -1),
+    270: (0, -1, 1, 0)}
 
 def rotate_mp4(
     path, # An MP4 or MOV file, changed in place
@@ -117,7 +121,8 @@ def rotate_mp4(
     at = data.index(b"tkhd")+44
     a,b,c,d = _matrices[degrees]
     if mirror: a,b = -a,-b
-    data[at:at+36] = struct.pack(">9i", a<<16, b<<16, 0, c<<16, d<<16, 0, 0, 0, 1<<30)
+    matrix = [o<<16 for o in (a, b, 0, c, d, 0, 0, 0)]
+    data[at:at+36] = struct.pack(">9i", *matrix, 1<<30)
     path.write_bytes(data)
     return path
 

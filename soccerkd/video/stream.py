@@ -197,7 +197,9 @@ def _take(self:WindowStream, frame, spoiled=False):
     time = self._time(frame.pts)
     if time<self.seen: self.thin = False # The decoder lost count when frames were passed over
     self.seen,self.last = max(self.seen, time),frame.pts
-    while self.want and next(iter(self.want))<frame.pts: _lose(self.want.popitem(last=False)[1])
+    while self.want and next(iter(self.want))<frame.pts:
+        _,slots = self.want.popitem(last=False)
+        _lose(slots)
     slots = self.want.pop(frame.pts, ())
     if spoiled: _lose(slots)
     else: self._fill(frame, slots)
@@ -351,6 +353,7 @@ def _note_look(self:WindowStream, look):
         note = f"{self.name}: {o}"
         if note not in self.notes: self.notes.append(note)
 
+# %% ../../nbs/01_video/08_stream.ipynb #9163859b
 @patch
 def _windows(self:WindowStream, may_seek=True):
     "All windows from `first` on"
@@ -394,9 +397,10 @@ def _tell(self:WindowStream):
 @patch
 def _said_of_lost(self:WindowStream):
     n = len(self.lost)
-    start,end = self.lost[0][0],self.lost[-1][1]
-    who = f"{n} window{'s'*(n>1)} between {start:.2f} and {end:.2f} s"
-    return f"{who} {'are' if n>1 else 'is'} left out, since frames there can't be decoded"
+    (start,_),(_,end) = self.lost[0],self.lost[-1]
+    who = "1 window" if n==1 else f"{n} windows"
+    verb = "is" if n==1 else "are"
+    return f"{who} between {start:.2f} and {end:.2f} s {verb} left out, since frames there can't be decoded"
 
 @patch
 def __iter__(self:WindowStream): return self
