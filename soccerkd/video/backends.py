@@ -34,7 +34,8 @@ class VideoReader:
         again:tuple=(), # Function and arguments that open the same video in another process
         reason:str="", # Why another backend was passed over
     ):
-        self.path,self.times,self.fps,self.size,self.again,self.reason = Path(path),times,fps,tuple(size),again,reason
+        self.path,self.times,self.fps = Path(path),times,fps
+        self.size,self.again,self.reason = tuple(size),again,reason
         self.closed,self._pid = False,os.getpid()
         self._open()
     def _open(self): pass
@@ -45,18 +46,23 @@ class VideoReader:
     def __exit__(self, *args): self.close()
     def __repr__(self):
         h,w = self.size
-        return f"{self.path.name}: {len(self)} frames {w}x{h}, {self.duration:.2f} s at {self.fps:.4g} frames/s, {self.backend}"
+        frames = f"{len(self)} frames {w}x{h}"
+        time = f"{self.duration:.2f} s at {self.fps:.4g} frames/s"
+        return f"{self.path.name}: {frames}, {time}, {self.backend}"
 
 # %% ../../nbs/01_video/05_backends.ipynb #2ec59ff9
 @patch(as_prop=True)
 def duration(self:VideoReader)->float:
     "Seconds from the first frame to the end of the last"
-    return self.times[-1]+(self.index.stays if hasattr(self, "index") else 1/self.fps)
+    stays = self.index.stays if hasattr(self, "index") else 1/self.fps
+    return self.times[-1]+stays
 
 @patch
 def close(self:VideoReader):
     "Let go of the file and the decoder's memory"
-    if not self.closed: self.closed = True; self._shut()
+    if self.closed: return
+    self.closed = True
+    self._shut()
 
 # %% ../../nbs/01_video/05_backends.ipynb #c5921d9c
 @patch
@@ -65,14 +71,21 @@ def get_array(self:VideoReader,
 )->np.ndarray: # uint8 [T,H,W,3], RGB
     "Frames by number, for who has no PyTorch"
     idxs = np.asarray(idxs, dtype=np.int64).reshape(-1)
-    if self.closed: raise SoccerKDError.of(self.path, "is closed", "open it again with open_video")
-    bad = idxs[(idxs<0) | (idxs>=len(self))]
-    if len(bad): raise SoccerKDError.of(self.path, f"has no frame {bad[0]}, only 0 to {len(self)-1}", "ask by time with read_at")
-    if self._pid!=os.getpid(): self._pid = os.getpid(); self._open()
+    self._check(idxs)
+    if self._pid!=os.getpid(): # In a process that was forked
+        self._pid = os.getpid()
+        self._open()
     todo,back = np.unique(idxs, return_inverse=True)
     out = np.empty((len(todo), *self.size, 3), np.uint8)
     self._fill(todo.tolist(), out)
     return out if np.array_equal(todo, idxs) else out[back]
+
+@patch
+def _check(self:VideoReader, idxs):
+    if self.closed: raise SoccerKDError.of(self.path, "is closed", "open it again with open_video")
+    bad = idxs[(idxs<0) | (idxs>=len(self))]
+    if not len(bad): return
+    raise SoccerKDError.of(self.path, f"has no frame {bad[0]}, only 0 to {len(self)-1}", "ask by time with read_at")
 
 @patch
 def get(self:VideoReader,
@@ -118,10 +131,15 @@ class PyAVReader(VideoReader):
         threads:int=1, # Decoding threads
         **kw, # For `VideoReader`
     ):
-        self.index,self.threads,self._ctx,self._needs,self._sure = index,threads,None,None,[]
-        super().__init__(index.path, index.times, index.fps, shown_size(index.height, index.width, resize), **kw)
+        self.index,self.threads,self._ctx = index,threads,None
+        self._needs = None # Of each frame: the last time stamp that it may be predicted from
+        self._sure = [] # Time stamps of packets that fail whenever the file is read from its front
+        size = shown_size(index.height, index.width, resize)
+        super().__init__(index.path, index.times, index.fps, size, **kw)
     def _open(self):
-        self._cursor,self._next,self._rgb,self._wanted = None,0,ToRGB(self.index.look),None
+        self._rgb = ToRGB(self.index.look)
+        self._cursor,self._next = None,0 # Frames to come, and the number of the first of them
+        self._wanted = None # Time stamps that are asked for, and the last of them
         self._reopen()
     def _reopen(self):
         self._shut()
@@ -136,14 +154,16 @@ class PyAVReader(VideoReader):
 @patch
 def _wound(self:PyAVReader, place, back):
     "Packets from shortly before a place on; none if FFmpeg refuses to go there"
+    goal = int(self.index.stored[place])-round(back/self.index.time_base)
     try:
-        self._c.seek(int(self.index.stored[place])-round(back/self.index.time_base), stream=self._s)
+        self._c.seek(goal, stream=self._s)
         packets = self._c.demux(self._s)
         for p in packets:
             at = -1 if p.pts is None else int(self.index.place(p.pts))
             if at>place or not p.size: return []
             if at==place: return chain([p], packets)
-    except av.error.FFmpegError as e: video_log.info("%s: %s when winding, read from the front", self.path, e.strerror)
+    except av.error.FFmpegError as e:
+        video_log.info("%s: %s when winding, read from the front", self.path, e.strerror)
     return []
 
 @patch
@@ -159,12 +179,17 @@ def _packets_from(self:PyAVReader, place):
 # %% ../../nbs/01_video/05_backends.ipynb #f826d197
 @patch
 def _thinned(self:PyAVReader, packets):
+    "Packets, while the decoder is told which frames nobody wants"
     may = self.index.codec=="h264" and self.index.stored is not None and self.threads==1
     for p in packets:
         if may and p.size:
-            idle = self._wanted and p.pts is not None and p.pts<self._wanted[1] and p.pts not in self._wanted[0]
+            idle = self._wanted and self._passed_over(p.pts, *self._wanted)
             self._s.codec_context.skip_frame = "NONREF" if idle else "DEFAULT"
         yield p
+
+@patch
+def _passed_over(self:PyAVReader, pts, wanted, last):
+    return pts is not None and pts<last and pts not in wanted
 
 # %% ../../nbs/01_video/05_backends.ipynb #7b4f1a29
 @patch
@@ -174,13 +199,19 @@ def _spoiled(self:PyAVReader, n, frame, failed):
         return bool(failed)
     bad = self.index.place([o for o in failed if o is not None])
     late = (self.threads or os.cpu_count())-1 # Several threads tell of an error some packets later
-    return bool(((bad>=self.index.start_for(n)) & (bad-late<=self.index.place(self.index.pts[n]))).any())
+    start,at = self.index.start_for(n),self.index.place(self.index.pts[n])
+    between = (bad>=start) & (bad-late<=at)
+    return bool(between.any())
 
 @patch
 def _numbered(self:PyAVReader, place):
+    "Frames from a place on, with their numbers, without those that may be made up"
     front,whole,held = count(),False,deque()
-    failed = self._sure if not place and self.index.stored is not None else [] # What fails from the front of the file always will
-    def good(): return ((n, o) for n,o in [held.popleft()] if not failed or not self._spoiled(n, o, failed))
+    lasting = not place and self.index.stored is not None # What fails from the front of the file always will
+    failed = self._sure if lasting else []
+    def good():
+        n,frame = held.popleft()
+        if not failed or not self._spoiled(n, frame, failed): yield n,frame
     for frame in decoded(self._thinned(self._packets_from(place)), failed):
         if frame.is_corrupt and (whole or frame.key_frame): failed.append(frame.pts)
         whole = whole or frame.key_frame and not frame.is_corrupt
@@ -202,7 +233,9 @@ def _number(self:PyAVReader, frame, strict):
 def _settled(self:PyAVReader, n, frame):
     "Whether all that frame `n` may be predicted from came out before `frame`, or is `frame`"
     if self.index.stored is None or self.index.codec!="h264" or frame.pts is None: return True
-    if self._needs is None: self._needs = np.maximum.accumulate(self.index.stored)[self.index.place(self.index.pts)]
+    if self._needs is None:
+        latest = np.maximum.accumulate(self.index.stored) # Up to each packet
+        self._needs = latest[self.index.place(self.index.pts)]
     return frame.pts>=self._needs[n]
 
 # %% ../../nbs/01_video/05_backends.ipynb #2ab3b5ef
@@ -210,22 +243,31 @@ def _settled(self:PyAVReader, n, frame):
 def _on_the_way(self:PyAVReader, f, place):
     if self._cursor is None or self._next>f: return False
     if self.index.stored is None: return True
-    return f-self._next<12 or np.searchsorted(self.index.pts, self.index.stored[place])<=self._next
+    if f-self._next<12: return True
+    key = np.searchsorted(self.index.pts, self.index.stored[place]) # Number of the key frame
+    return key<=self._next
 
 # %% ../../nbs/01_video/05_backends.ipynb #77cc3ceb
 @patch
 def _frame(self:PyAVReader, f):
-    tried,self._sure[:] = set(),dict.fromkeys(self._sure)
-    for earlier in (0, 0, 1, 4) if not (self._sure and self._spoiled(f, None, self._sure)) else ():
-        place,how = self.index.start_for(f, earlier),bool(self._wanted)
-        if (place, how) in tried: continue
-        if not self._on_the_way(f, place): tried.add((place, how)); self._cursor = self._numbered(place)
+    "Frame `f`; from further back where it does not come, then with every frame decoded"
+    tried = set()
+    self._sure[:] = dict.fromkeys(self._sure)
+    hopeless = self._sure and self._spoiled(f, None, self._sure)
+    for earlier in () if hopeless else (0, 0, 1, 4):
+        place = self.index.start_for(f, earlier)
+        way = place,bool(self._wanted)
+        if way in tried: continue
+        if not self._on_the_way(f, place):
+            tried.add(way)
+            self._cursor = self._numbered(place)
         for n,frame in self._cursor:
             self._next = n+1
             if n==f: return frame
             if n>f: break
         self._cursor = self._wanted = None # From now on every frame is decoded
-    raise SoccerKDError.of(self.path, f"frame {f} at {self.times[f]:.2f} s is damaged", "leave this part out, or copy the file again")
+    what = f"frame {f} at {self.times[f]:.2f} s is damaged"
+    raise SoccerKDError.of(self.path, what, "leave this part out, or copy the file again")
 
 # %% ../../nbs/01_video/05_backends.ipynb #c979af89
 @patch
@@ -234,8 +276,11 @@ def _fill(self:PyAVReader, idxs, out):
     self._wanted = set(pts.tolist()),int(pts[-1])
     try:
         for f,o in zip(idxs, out): o[...] = self._rgb(self._frame(f), self.size)
-    except av.error.FFmpegError as e: raise SoccerKDError.of(self.path, f"reading failed ({e.strerror})", "copy it again") from e
-    except BaseException: self._cursor = None; raise
+    except av.error.FFmpegError as e:
+        raise SoccerKDError.of(self.path, f"reading failed ({e.strerror})", "copy it again") from e
+    except BaseException:
+        self._cursor = None
+        raise
 
 # %% ../../nbs/01_video/05_backends.ipynb #044905da
 def decord_misfit(
@@ -260,7 +305,9 @@ def _keep_inherited(): _inherited.extend(o._vr for o in _live if o._vr is not No
 if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=_keep_inherited)
 
 # %% ../../nbs/01_video/05_backends.ipynb #11a24816
-def _first_line(e): return (str(e).strip() or type(e).__name__).splitlines()[0].split("Check failed: ")[-1]
+def _first_line(e):
+    said = str(e).strip() or type(e).__name__
+    return said.splitlines()[0].split("Check failed: ")[-1]
 
 class DecordReader(VideoReader):
     "Frames through decord, for files that pass `backend_fault`"
@@ -272,11 +319,14 @@ class DecordReader(VideoReader):
         **kw, # For `VideoReader`
     ):
         self.index,self.threads,self.resize = index,threads,resize
-        super().__init__(index.path, index.times, index.fps, shown_size(index.height, index.width, resize), **kw)
+        size = shown_size(index.height, index.width, resize)
+        super().__init__(index.path, index.times, index.fps, size, **kw)
     def _open(self):
         import decord
         _live.add(self)
-        self._spare,self._vr = None,decord.VideoReader(str(self.path), num_threads=self.threads, width=self.size[1], height=self.size[0])
+        height,width = self.size
+        self._spare = None
+        self._vr = decord.VideoReader(str(self.path), num_threads=self.threads, width=width, height=height)
     def _shut(self):
         if self._spare: self._spare.close()
         self._vr = self._spare = None
@@ -293,7 +343,8 @@ def _fill(self:DecordReader, idxs, out):
     except Exception as e: # decord raises errors of many types, and is of no use afterwards
         self.reason = f"{self.backend}: it fails ({_first_line(e)})"
         video_log.warning("%s: %s; PyAV reads it", self.path, self.reason)
-        self._spare,self._vr,self.backend = PyAVReader(self.index, self.resize, self.threads),None,"pyav"
+        self._spare = PyAVReader(self.index, self.resize, self.threads)
+        self._vr,self.backend = None,"pyav"
     self._spare._fill(idxs, out)
 
 # %% ../../nbs/01_video/05_backends.ipynb #8be76e3d
@@ -315,14 +366,15 @@ class TorchcodecReader(DecordReader):
         as_stored = self.index.look.pixel==1 and self.size==self.index.look.size
         small = None if as_stored else [Resize(self.size)]
         self._spare = None
-        self._vr = VideoDecoder(str(self.path), dimension_order="NHWC", num_ffmpeg_threads=self.threads, seek_mode=self.mode,
-            transforms=small)
+        self._vr = VideoDecoder(str(self.path), dimension_order="NHWC",
+            num_ffmpeg_threads=self.threads, seek_mode=self.mode, transforms=small)
 
 # %% ../../nbs/01_video/05_backends.ipynb #3038327d
 @patch
 def _decode(self:TorchcodecReader, idxs, out):
     got = self._vr.get_frames_at(idxs)
-    off = np.abs(got.pts_seconds.numpy()-self.index.pts[idxs]*float(self.index.time_base)).max()
+    want = self.index.pts[idxs]*float(self.index.time_base) # In seconds
+    off = np.abs(got.pts_seconds.numpy()-want).max()
     if off>2e-3: raise RuntimeError(f"a frame is off by {off:.3f} s")
     out[...] = got.data.numpy()
 
@@ -335,17 +387,26 @@ def _misfit(index):
     if index.look.hdr: return f"the colours are HDR ({index.look.hdr})"
     return "packets and frames do not agree" if index.stored is None else ""
 
+def _probes(index):
+    "Numbers of the frames that are compared: from the start, and behind two key frames"
+    last = len(index.pts)-1
+    keys = index.keys[[len(index.keys)//2, -1]]
+    behind = np.searchsorted(index.pts, index.stored[keys])+1
+    return sorted({0, min(3, last), *behind.clip(0, last).tolist()})
+
 def _differs(reader, index):
-    n = len(index.pts)
-    if len(reader._vr)!=n: return f"it finds {len(reader._vr)} frames, not {n}"
-    keys = np.searchsorted(index.pts, index.stored[index.keys[[len(index.keys)//2, -1]]])+1
-    at = sorted({0, min(3, n-1), *keys.clip(0, n-1).tolist()})
-    off = np.abs(np.diff(reader._stamps(at))-np.diff(np.array(index.times)[at]))
-    if len(off) and off.max()>2e-3: return f"its times are off by {off.max():.3f} s"
+    "What a backend gets wrong in a few frames"
+    found,n = len(reader._vr),len(index.pts)
+    if found!=n: return f"it finds {found} frames, not {n}"
+    at = _probes(index)
+    times = np.array(index.times)[at]
+    off = np.abs(np.diff(reader._stamps(at))-np.diff(times)).max(initial=0)
+    if off>2e-3: return f"its times are off by {off:.3f} s"
     with PyAVReader(index, min(reader.size)) as ref: want = ref.get(at).numpy()
     reader._decode(at, got := np.empty_like(want))
     far = np.abs(want.astype(np.int16)-got).mean((1, 2, 3))
-    return f"its frame {at[int(far.argmax())]} is another picture" if far.max()>reader.tolerance else ""
+    worst = int(far.argmax())
+    return f"its frame {at[worst]} is another picture" if far[worst]>reader.tolerance else ""
 
 # %% ../../nbs/01_video/05_backends.ipynb #d9248b48
 def backend_fault(
@@ -367,14 +428,28 @@ def backend_fault(
     return fault
 
 # %% ../../nbs/01_video/05_backends.ipynb #d739561c
+def _is_picture(file): return file.suffix.lower() in image_suffixes and not file.name.startswith(".")
+
+def _last_number(file):
+    "The last number in a name; None if there is none"
+    found = re.search(r"(\d+)\D*$", file.stem)
+    return int(found[1]) if found else None
+
+def _as_counted(file):
+    "Sorts names as people count: 9 before 10"
+    return [int(o) if o.isdigit() else o for o in re.split(r"(\d+)", file.name)]
+
 def _numbered_files(folder):
-    files = [o for o in Path(folder).iterdir() if o.suffix.lower() in image_suffixes and not o.name.startswith(".")]
+    "Pictures in their order, and the place of each in time, from 0"
+    files = [o for o in Path(folder).iterdir() if _is_picture(o)]
     if not files: raise SoccerKDError.of(folder, "holds no pictures", "give a folder of files such as 00001.jpg")
-    last = {o: re.search(r"(\d+)\D*$", o.stem) for o in files}
-    if all(last.values()) and len({int(m[1]) for m in last.values()})==len(files):
-        files = sorted(files, key=lambda o: int(last[o][1]))
-        return files,[int(last[o][1])-int(last[files[0]][1]) for o in files]
-    return sorted(files, key=lambda o: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", o.name)]),list(range(len(files)))
+    numbers = {o: _last_number(o) for o in files}
+    each_its_own = len(set(numbers.values()))==len(files)
+    if None in numbers.values() or not each_its_own:
+        return sorted(files, key=_as_counted),list(range(len(files)))
+    files = sorted(files, key=numbers.get)
+    first = numbers[files[0]]
+    return files,[numbers[o]-first for o in files]
 
 # %% ../../nbs/01_video/05_backends.ipynb #582a8b34
 class FrameReader(VideoReader):
@@ -386,10 +461,13 @@ class FrameReader(VideoReader):
         resize:int|None=None, # Short side, in pixels
         **kw, # For `VideoReader`
     ):
-        if not fps or fps<=0: raise SoccerKDError.of(path, "is a folder and tells no rate", "give fps=, the pictures per second")
+        if not fps or fps<=0:
+            raise SoccerKDError.of(path, "is a folder and tells no rate", "give fps=, the pictures per second")
         self.files,numbers = _numbered_files(path)
         with self._picture(self.files[0]) as img: self._native = img.size
-        super().__init__(path, [o/fps for o in numbers], fps, shown_size(*self._native[::-1], resize), **kw)
+        width,height = self._native
+        times = [o/fps for o in numbers]
+        super().__init__(path, times, fps, shown_size(height, width, resize), **kw)
     def _picture(self, file):
         try: return Image.open(file)
         except OSError:
@@ -400,11 +478,16 @@ class FrameReader(VideoReader):
 @patch
 def _fill(self:FrameReader, idxs, out):
     for f,o in zip(idxs, out):
-        file,(h,w) = self.files[f],self.size
-        with self._picture(file) as img:
-            if img.size!=self._native:
-                raise SoccerKDError.of(file, f"has size {img.size}, the first picture {self._native}", "make them one size")
-            img.draft("RGB", (w, h)) # JPEGs come out of the decoder nearly as small as wanted
-            try: img = img.convert("RGB")
-            except OSError: raise SoccerKDError.of(file, "is cut off", "write it again") from None
-            o[...] = img if img.size==(w, h) else img.resize((w, h), Image.Resampling.BILINEAR)
+        with self._picture(self.files[f]) as img: o[...] = self._small(img, self.files[f])
+
+@patch
+def _small(self:FrameReader, img, file):
+    "A picture in the size that is wanted"
+    if img.size!=self._native:
+        what = f"has size {img.size}, the first picture {self._native}"
+        raise SoccerKDError.of(file, what, "make them one size")
+    size = self.size[::-1] # Width and height
+    img.draft("RGB", size) # JPEGs come out of the decoder nearly as small as wanted
+    try: img = img.convert("RGB")
+    except OSError: raise SoccerKDError.of(file, "is cut off", "write it again") from None
+    return img if img.size==size else img.resize(size, Image.Resampling.BILINEAR)

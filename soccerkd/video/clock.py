@@ -17,7 +17,9 @@ class PacketClock:
     def __init__(self): self.begin()
     def begin(self):
         "Forget what came before"
-        self.top,self.decoded,self.latest,self.told = [],None,None,0
+        self.top = [] # The latest time stamps
+        self.decoded = None # When the last packet is decoded
+        self.latest,self.told = None,0 # The latest of all, and how long its frame stays
     def follows(self,
         p, # Packet of a video stream
     )->bool:
@@ -32,7 +34,9 @@ class PacketClock:
         return good
     def _note(self, p):
         if p.dts is not None: self.decoded = p.dts
-        if self.latest is None or p.pts>self.latest: self.latest,self.told = p.pts,p.duration or 0
+        if self.latest is None or p.pts>self.latest:
+            self.latest = p.pts
+            self.told = p.duration or 0
         if len(self.top)<self.depth: heappush(self.top, p.pts)
         elif p.pts>self.top[0]: heapreplace(self.top, p.pts)
 
@@ -46,15 +50,22 @@ class FrameClock:
     ):
         rate,tick = Fraction(rate),Fraction(tick)
         self.second = 1/tick
-        self.counts = None in first or any(0<=a-b<=self.second for a,b in zip(first, first[1:]))
+        self.counts = None in first or any(map(self._falls, first, first[1:]))
         self.tick = 1/rate if self.counts else tick
-        self.step = 1 if self.counts else max(round(1/(rate*tick)), 1)
-        self.stamp,self.time,self.start,self.shift,self.anew = None,None,0,0,[]
+        frame = max(round(1/(rate*tick)), 1) # In ticks
+        self.step = 1 if self.counts else frame
+        self.stamp,self.time,self.start = None,None,0
+        self.shift,self.anew = 0,[] # From the last clock to this one; where it began anew
+    def _falls(self, a, b):
+        "Is `b` not after `a`, and yet no new beginning?"
+        return 0<=a-b<=self.second
     def __call__(self,
         stamp, # Time stamp of the next frame, or None
     )->int: # In ticks
         "When the next frame is shown"
-        if self.time is None: self.time = self.start = 0 if self.counts else stamp
+        if self.time is None:
+            self.start = 0 if self.counts else stamp
+            self.time = self.start
         elif self.counts: self.time += 1
         else: self.time = self._next(stamp)
         self.stamp = self.stamp if stamp is None else stamp
@@ -73,8 +84,10 @@ def clock_note(
 )->str: # Empty if there is nothing to say
     "A sentence about a clock that began anew"
     if not clock.anew: return ""
-    at = [float((o-clock.start)*clock.tick) for o in clock.anew]
-    return f"its clock begins anew {len(at)} time{'s'*(len(at)>1)}, first after {at[0]:.2f} s; time goes on from there"
+    n = len(clock.anew)
+    first = float((clock.anew[0]-clock.start)*clock.tick) # In seconds
+    times = f"{n} time{'s'*(n>1)}"
+    return f"its clock begins anew {times}, first after {first:.2f} s; time goes on from there"
 
 # %% ../../nbs/01_video/02a_clock.ipynb #83f60ab4
 def last_stays(

@@ -19,6 +19,8 @@ _streams = ".h261 .h263 .h264 .264 .avc .h265 .265 .hevc .h266 .266 .vvc .av1 .o
 video_suffixes = set(" ".join((_modern, _older, _cameras, _streams)).split())
 image_suffixes = {".jpg", ".jpeg", ".png", ".bmp", ".webp"} # Of folders of pictures; a single .webp is a video
 
+def _ends_in(file, suffixes): return file.suffix.lower() in suffixes
+
 def find_videos(
     paths, # A file, a folder, or a list of them
     fps:float|None=None, # Pictures per second of folders of pictures; without it they are left out
@@ -30,8 +32,8 @@ def find_videos(
     for p in (Path(str(o) if isinstance(o, int) else o) for o in paths): # Opening refuses a camera's number
         if not p.is_dir(): res.append(p); continue
         inside = sorted(o for o in p.rglob("*") if not o.name.startswith("."))
-        res += [o for o in inside if o.suffix.lower() in endings and o.is_file()]
-        if fps: res += sorted({o.parent for o in inside if o.suffix.lower() in image_suffixes})
+        res += [o for o in inside if _ends_in(o, endings) and o.is_file()]
+        if fps: res += sorted({o.parent for o in inside if _ends_in(o, image_suffixes)})
     return res
 
 # %% ../../nbs/01_video/01a_files.ipynb #830adea6

@@ -4,13 +4,12 @@
 
 # %% ../../nbs/01_video/03_index.ipynb #9244202a
 from __future__ import annotations
-import logging, math, os, struct, threading
+import logging, os, threading
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
-from pathlib import Path
 import av
 import numpy as np
 from fastcore.basics import patch
@@ -18,106 +17,30 @@ from ..core import *
 from .clock import *
 from .files import local_file
 from .looks import Look, look_of
+from .whole import cut_in, doubtful_frames, stump, what_it_lacks
 
 # %% auto #0
-__all__ = ['video_log', 'mp4_heads', 'mp4_boxes', 'by_packets', 'strict_decoding', 'open_container', 'packet_end',
-           'what_it_lacks', 'stump', 'decoded', 'VideoIndex', 'guessed_rate', 'before_gap', 'no_length',
-           'doubtful_frames', 'video_index', 'forget_index']
+__all__ = ['video_log', 'by_packets', 'strict_decoding', 'open_container', 'packet_end', 'decoded', 'VideoIndex', 'guessed_rate',
+           'video_index', 'forget_index']
 
 # %% ../../nbs/01_video/03_index.ipynb #29ed0633
 video_log = logging.getLogger("soccerkd.video")
 
 def _check_file(path):
-    if path.is_dir(): raise SoccerKDError.of(path, "is a folder, not a video file", "give fps= to read it as a folder of frames")
-    if not path.exists(): raise SoccerKDError.of(path, "does not exist", "check the path")
-    if not path.stat().st_size: raise SoccerKDError.of(path, "is empty (0 bytes)", "copy or download it again")
+    def refuse(*why): raise SoccerKDError.of(path, *why)
+    if path.is_dir(): refuse("is a folder, not a video file", "give fps= to read it as a folder of frames")
+    if not path.exists(): refuse("does not exist", "check the path")
+    if not path.stat().st_size: refuse("is empty (0 bytes)", "copy or download it again")
+
+def _cut_inside(part): return f"is cut off inside its part `{part}`"
 
 def _why_unreadable(path, e):
     refuse_pointer(path)
     with open(path, "rb") as f: head = f.read(12)
-    cut = _cut_in(path)
-    if head[4:8]==b"ftyp" and cut!="moov": return "its table of frames is missing, as after an interrupted recording or copy"
-    return f"is cut off inside its part `{cut}`" if cut else f"is not a video that FFmpeg knows ({e.strerror})"
-
-# %% ../../nbs/01_video/03_index.ipynb #a12ef8cc
-def mp4_boxes(f, size):
-    "Kind and end of each part of an MP4"
-    at = 0
-    while at+8<=size:
-        f.seek(at)
-        n,kind = struct.unpack(">I4s", f.read(8))
-        if n==1: n = int.from_bytes(f.read(8), "big")
-        at = at+n if n>=8 else size # 0: up to the end of the file, whatever that is
-        yield kind.decode("latin1"),at
-
-def _cut_mp4(f, size):
-    end = 0
-    for kind,end in mp4_boxes(f, size):
-        if end>size: return kind
-    return "" if end==size else "box"
-
-def _cut_avi(f, size):
-    at = 0
-    while at+12<=size:
-        f.seek(at)
-        kind,n = struct.unpack("<4sI", f.read(8))
-        if kind!=b"RIFF" or not n: return ""
-        at += 8+n
-        if at>size: return "RIFF"
-    return ""
-
-# %% ../../nbs/01_video/03_index.ipynb #094f44d0
-_segment,_cluster,_blocks = 0x18538067,0x1F43B675,{0x1F43B675, 0xA3, 0xA0}
-
-def _element(f):
-    "Name, size (None if unknown) and start of the content of a Matroska element"
-    i = 9-f.read(1)[0].bit_length()
-    f.seek(-1, 1)
-    name = int.from_bytes(f.read(i), "big")
-    first = f.read(1)[0]
-    i = 9-first.bit_length()
-    n = int.from_bytes(bytes([first])+f.read(i-1), "big") & (1<<7*i)-1
-    return name,None if n==(1<<7*i)-1 else n,f.tell()
-
-def _cut_matroska(f, size):
-    at,end = 0,None # Of the whole; None as long as it is unknown
-    while at<size:
-        f.seek(at)
-        try: name,n,at = _element(f)
-        except IndexError: return "Cluster" # It stops inside a size
-        if name==_segment:
-            end = n and at+n
-            if end and end<=size: return ""
-        elif n is not None or name!=_cluster:
-            at += n or 0
-            if at>size: return "Cluster" if name in _blocks else "index"
-    return "Segment" if end else None
-
-# %% ../../nbs/01_video/03_index.ipynb #8614d55d
-mp4_heads = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
-
-@contextmanager
-def _rewound(source):
-    "A file, or a source that can be rewound, as an open file, and its size"
-    with open(source, "rb") if isinstance(source, (str, Path)) else source.anew() as f:
-        size = f.seek(0, 2)
-        f.seek(0)
-        yield f,size
-
-def _cut_in(source):
-    "The part of a file that its end cuts in two; empty if none, None if the file does not say how long it is"
-    with _rewound(source) as (f, size):
-        head = f.read(12)
-        if head[4:8] in mp4_heads: return _cut_mp4(f, size)
-        if head[:4]==b"RIFF" and head[8:12]==b"AVI ": return _cut_avi(f, size)
-        if head[:4]==b"\x1aE\xdf\xa3": f.seek(0); return _cut_matroska(f, size)
-    return ""
-
-def _whole(source, container, cut):
-    "Do the sizes of its parts say that a file is whole?"
-    if cut!="" or "matroska" in container: return cut==""
-    if "mp4" not in container: return False
-    with _rewound(source) as (f, size): return "moof" not in {kind for kind,_ in mp4_boxes(f, size)} # A fragment may be missing
+    cut = cut_in(path)
+    if head[4:8]==b"ftyp" and cut!="moov":
+        return "its table of frames is missing, as after an interrupted recording or copy"
+    return _cut_inside(cut) if cut else f"is not a video that FFmpeg knows ({e.strerror})"
 
 # %% ../../nbs/01_video/03_index.ipynb #b15d0002
 def _second_mp4(f, size):
@@ -158,15 +81,18 @@ def _unread(source, n):
 # %% ../../nbs/01_video/03_index.ipynb #c81f5a0e
 _one_each = {"h264", "hevc", "vp8", "vp9", "av1", "mjpeg", "prores", "ffv1", "mpeg2video", "png"}
 _honest = ("mp4", "matroska", "mpeg") # Parts of the names of containers whose key flags are trusted
-_has_keys = _one_each-{"png"}|{"mpeg1video", "mpeg4", "h263", "flv1", "msmpeg4v3", "wmv1", "wmv2", "wmv3", "vc1", "theora"}
+_old = {"mpeg1video", "mpeg4", "h263", "flv1", "msmpeg4v3", "wmv1", "wmv2", "wmv3", "vc1", "theora"}
+_has_keys = _one_each-{"png"}|_old
+
+def _codec(s): return s.codec_context.codec.canonical_name
 
 def _trusts_flags(s, container):
     "Are key frames what the container calls so? Of H.264 each one was looked at, see `_key`"
-    return any(o in container for o in _honest) or s.codec_context.codec.canonical_name=="h264"
+    return any(o in container for o in _honest) or _codec(s)=="h264"
 
 def by_packets(s, container):
     "Is one packet one frame, under the time that the packet tells?"
-    return container!="avi" and s.codec_context.codec.canonical_name in _one_each and _trusts_flags(s, container)
+    return container!="avi" and _codec(s) in _one_each and _trusts_flags(s, container)
 
 def strict_decoding(c, s):
     "A damaged packet fails where one packet is one frame, and gives no frame that the decoder patched up"
@@ -189,37 +115,56 @@ def open_container(
     with c: yield c, _video_stream(path, c, threads)
 
 # %% ../../nbs/01_video/03_index.ipynb #5f44a175
+def _no_pictures(c):
+    "What a container holds instead"
+    kinds = sorted({o.type for o in c.streams})
+    return "holds no pictures, only "+(", ".join(kinds) or "an empty container")
+
 def _video_stream(path, c, threads):
     s = c.streams.best("video")
-    if (s is None or s.codec_context is None) and _cut_in(path):
-        raise SoccerKDError.of(path, f"is cut off inside its part `{_cut_in(path)}`", "copy it again or make it anew")
+    unknown = s is not None and s.codec_context is None
+    if (s is None or unknown) and (cut := cut_in(path)):
+        raise SoccerKDError.of(path, _cut_inside(cut), "copy it again or make it anew")
     if s is None or "attached_pic" in str(s.disposition).lower():
-        raise SoccerKDError.of(path, "holds no pictures, only "+(", ".join(sorted({o.type for o in c.streams})) or "an empty container"),
-            "give a file with a video stream")
-    if s.codec_context is None: raise SoccerKDError.of(path, "has a video codec that this FFmpeg cannot decode", "convert it to H.264")
+        raise SoccerKDError.of(path, _no_pictures(c), "give a file with a video stream")
+    if unknown:
+        raise SoccerKDError.of(path, "has a video codec that this FFmpeg cannot decode", "convert it to H.264")
     s.codec_context.thread_count = threads
     s.codec_context.thread_type = "AUTO" if threads!=1 else "SLICE"
     return strict_decoding(c, s)
 
 # %% ../../nbs/01_video/03_index.ipynb #bb8b1430
+def _after_codes(data):
+    "Where each unit behind a start code begins"
+    at = data.find(b"\0\0\1")
+    while at>=0:
+        yield at+3
+        at = data.find(b"\0\0\1", at+3)
+
+def _after_sizes(data, size):
+    "Where each unit behind its size begins, if a size has `size` bytes"
+    at = 0
+    while at+size<len(data):
+        yield at+size
+        at += size+int.from_bytes(data[at:at+size], "big")
+
 def _units(s, data):
     "Type and first bytes of each unit of an H.264 packet"
-    extra,i = s.codec_context.extradata or b"",0
-    if not extra or extra[0]!=1: # Units behind start codes
-        while (i := data.find(b"\0\0\1", i)+3)>2: yield data[i]&31 if i<len(data) else 0,data[i+1:i+65]
-        return
-    size = (extra[4]&3)+1
-    while i+size<len(data):
-        yield data[i+size]&31,data[i+size+1:i+size+65]
-        i += size+int.from_bytes(data[i:i+size], "big")
+    extra = s.codec_context.extradata
+    sized = extra and extra[0]==1 # Or behind start codes
+    for at in _after_sizes(data, (extra[4]&3)+1) if sized else _after_codes(data):
+        kind = data[at]&31 if at<len(data) else 0
+        yield kind,data[at+1:at+65]
 
 def _numbers(b, k):
     "The first `k` numbers that begin `b`: n is the bits of n+1 behind as many zeros, less one; fewer if `b` ends"
     bits,res = f"{int.from_bytes(b, 'big'):0{8*len(b)}b}",[]
     for _ in range(k):
         zeros = bits.find("1")
-        if zeros<0 or len(bits)<2*zeros+1: break
-        res.append(int(bits[zeros:2*zeros+1], 2)-1); bits = bits[2*zeros+1:]
+        size = 2*zeros+1
+        if zeros<0 or len(bits)<size: break
+        res.append(int(bits[zeros:size], 2)-1)
+        bits = bits[size:]
     return res
 
 # %% ../../nbs/01_video/03_index.ipynb #a882373d
@@ -228,9 +173,14 @@ def _recovery(b):
     i = 0
     while i+1<len(b) and b[i]!=0x80:
         kind,size = b[i],b[i+1]
-        if kind==6: return next(iter(_numbers(b[i+2:i+2+size], 1)), 0)
+        if kind==6: return sum(_numbers(b[i+2:i+2+size], 1))
         i += 2+size
     return 0
+
+def _intra(b):
+    "Does a slice say that it is predicted from nothing, by whatever name?"
+    slice_type = _numbers(b, 2)[1:]
+    return bool(slice_type) and slice_type[0]%5 in (2, 4)
 
 def _key(s, p):
     "What the decoder may do at a key frame: 2 forget all before, 1 start with a whole picture, 0 neither"
@@ -238,7 +188,7 @@ def _key(s, p):
     for kind,b in _units(s, bytes(p)):
         if kind==5: return 2
         if kind==6 and _recovery(b): return 0
-        if kind==1: return int(_numbers(b, 2)[1:]>[] and _numbers(b, 2)[1]%5 in (2, 4)) # Intra, by whatever name
+        if kind==1: return int(_intra(b))
     return 1
 
 # %% ../../nbs/01_video/03_index.ipynb #21535dbc
@@ -250,7 +200,10 @@ class _Demuxed:
     end:float = 0. # When the last packet of all streams is over, in seconds of the file's clock
     turn:int|None = None # The last packet whose time did not follow
 
-def packet_end(p): return 0. if p.pts is None else float((p.pts+(p.duration or 0))*p.time_base)
+def packet_end(p):
+    "When the frame of a packet is over, in seconds; 0 if it does not tell"
+    if p.pts is None: return 0.
+    return float((p.pts+(p.duration or 0))*p.time_base)
 
 def _packets(path, c, s):
     got = _Demuxed([], PacketClock())
@@ -262,28 +215,14 @@ def _packets(path, c, s):
             if not got.clock.follows(p): got.turn = len(got.rows)
             key = _key(s, p) if p.is_keyframe else 0
             got.rows.append((p.pts, key>0, p.is_discard, p.is_corrupt, key>1))
-    except av.error.FFmpegError as e: raise _truncated(path, f"is cut off: reading stops after {len(got.rows)} frames") from e
+    except av.error.FFmpegError as e:
+        raise _truncated(path, f"is cut off: reading stops after {len(got.rows)} frames") from e
     return got
 
 def _truncated(path, fault):
     return SoccerKDError.of(path, fault, "copy it again, or keep the good part with `ffmpeg -i IN -c copy OUT`")
 
-# %% ../../nbs/01_video/03_index.ipynb #d7e36521
-def what_it_lacks(source, c, s, end, n=None, corrupt=False):
-    "What a file lacks by its own account; empty if nothing. `n` is the number of its packets, if it is known"
-    if c.format.name=="mpegts": return "" # It says nothing about its length; see below
-    if corrupt: return "is cut off: its last frame is incomplete"
-    cut = _cut_in(source)
-    there = max(len(s.index_entries) if "mov" in c.format.name else 0, s.frames if cut else 0)
-    if n is not None and n<there: return f"is cut off: {n} of {there} frames are there"
-    announced,frame = (c.duration or 0)/av.time_base,1/float(s.average_rate or 25)
-    short = announced-end > (1.5*frame if cut else max(.3, .05*announced))
-    if short and not _whole(source, c.format.name, cut): return f"is cut off: {end:.2f} of {announced:.2f} s are there"
-    return f"is cut off: it stops inside its part `{cut}`" if cut in ("moov", "moof", "Cluster") else ""
-
-def stump(source, container):
-    return "its end is cut off, but all its frames are there" if container!="mpegts" and _cut_in(source) else ""
-
+# %% ../../nbs/01_video/03_index.ipynb #b7153faf
 def _check_whole(path, c, s, got):
     "Refuse a file that lacks frames; a sentence if it lacks something else"
     rows = got.rows
@@ -310,11 +249,13 @@ def decoded(
 # %% ../../nbs/01_video/03_index.ipynb #198e7302
 def _shown(got, head):
     "Times of the frames by the packets; None if they don't tell"
-    rows,pts = got.rows,[o[0] for o in got.rows]
-    if got.turn is not None or len(set(pts))<len(pts): return None
-    pts,first_key = sorted(o[0] for o in rows if not o[2]),next((o[0] for o in rows if o[1]), pts[0])
-    skip = pts.index(head[0]) if head[0] in pts else None
-    if skip is None or (skip and pts[skip]>first_key): return None
+    rows,stored = got.rows,[o[0] for o in got.rows]
+    if got.turn is not None or len(set(stored))<len(stored): return None
+    pts = sorted(o[0] for o in rows if not o[2])
+    if head[0] not in pts: return None
+    skip = pts.index(head[0])
+    first_key = next((o[0] for o in rows if o[1]), stored[0])
+    if skip and pts[skip]>first_key: return None
     return pts[skip:] if pts[skip:skip+len(head)]==head else None
 
 # %% ../../nbs/01_video/03_index.ipynb #086d1744
@@ -344,7 +285,9 @@ class VideoIndex:
 # %% ../../nbs/01_video/03_index.ipynb #6c52a537
 def _decode_all(path):
     "Time stamp, key flag and duration of each decoded frame"
-    with open_container(path) as (c, s): return [(o.pts, o.key_frame, o.duration) for o in decoded(c.demux(s))]
+    with open_container(path) as (c, s):
+        frames = decoded(c.demux(s))
+        return [(o.pts, o.key_frame, o.duration) for o in frames]
 
 @dataclass
 class _Shown:
@@ -359,91 +302,45 @@ class _Shown:
 
 def guessed_rate(s): return Fraction(s.average_rate or s.guessed_rate or 25)
 
+# %% ../../nbs/01_video/03_index.ipynb #921d2aba
 def _frame_times(path, c, s, got, head):
     "When frames are shown, and what that is known from"
-    pts,codec = _shown(got, head) if head else None,s.codec_context.codec.canonical_name
-    told,trusts = float(got.clock.told*s.time_base),_trusts_flags(s, c.format.name)
+    pts = _shown(got, head) if head else None
+    told = float(got.clock.told*s.time_base)
     if pts and by_packets(s, c.format.name): return _Shown(pts, s.time_base, told=told)
     full = _decode_all(path)
-    if not full: raise SoccerKDError.of(path, f"none of its {len(got.rows)} frames can be decoded", "make it anew")
+    if not full:
+        raise SoccerKDError.of(path, f"none of its {len(got.rows)} frames can be decoded", "make it anew")
     stamps = [o[0] for o in full]
     if stamps!=pts: return _by_frames(path, s, stamps, full[-1][2])
-    keys = None if trusts else {o[0] for o in full if o[1]} if codec in _has_keys else set()
+    keys = None if _trusts_flags(s, c.format.name) else _confirmed_keys(s, full)
     return _Shown(pts, s.time_base, told=told, keys=keys)
+
+def _confirmed_keys(s, full):
+    "Time stamps of the frames that the decoder calls key frames, if its word counts"
+    return {o[0] for o in full if o[1]} if _codec(s) in _has_keys else set()
 
 def _by_frames(path, s, stamps, told):
     "Times by the clock of the frames"
     video_log.info("%s: packets and frames disagree, read from the front", path)
     clock = FrameClock(s.time_base, guessed_rate(s), stamps[:100])
     pts = [clock(o) for o in stamps]
-    return _Shown(pts, clock.tick, clock.shift, float((told or 0)*s.time_base), seekable=False, note=clock_note(clock))
-
-# %% ../../nbs/01_video/03_index.ipynb #f94c8225
-def _stuffed(packet):
-    if not packet[3]&32: return False
-    n,flags = packet[4],packet[5]
-    clocks = 6*(flags>>4&1)+6*(flags>>3&1)+(flags>>2&1)
-    return n==0 or (n==1 and not flags) or (n>1+clocks and packet[4+n]==255)
-
-def _ts_end(source, pid):
-    "Whether the last frame of a stream is whole, and whether the file ends with a whole packet"
-    for chunk in (1<<16, 1<<20, 1<<24):
-        with _rewound(source) as (f, size):
-            f.seek(max(size-chunk, 0))
-            data = f.read()
-        n,i = next(((n, i) for n in (188, 192, 204) for i in range(n) if set(data[i::n])=={0x47}), (188, None))
-        if i is None: return False,False
-        mine = [data[j:j+188] for j in range(i, len(data)-187, n) if int.from_bytes(data[j+1:j+3], "big")&0x1fff==pid and data[j+3]&16]
-        if mine or chunk>=size: break
-    return bool(mine) and _stuffed(mine[-1]),(len(data)-i+(4 if n==192 else 0))%n==0
-
-# %% ../../nbs/01_video/03_index.ipynb #2faf11f8
-def _ps_end(source):
-    with _rewound(source) as (f, size):
-        f.seek(max(size-(1<<20), 0))
-        data = f.read()
-    at,kind = data.find(b"\0\0\1\xba"),0
-    while 0<=at<len(data)-6:
-        if data[at:at+3]!=b"\0\0\1": return True # No packet: what follows is not part of the stream
-        kind = data[at+3]
-        if kind==0xb9: return True
-        if kind!=0xba: at += 6+int.from_bytes(data[at+4:at+6], "big")
-        else: at += 12 if data[at+4]>>6!=1 else 14+(data[at+13:at+14] or b"\0")[0]%8
-    return at==len(data) and kind==0xbe
-
-# %% ../../nbs/01_video/03_index.ipynb #3e192aa3
-def before_gap(
-    pts:list, # When each frame is shown, rising
-)->int: # How many come before a gap near the end; all if there is none
-    "Frames that a lost B-frame does not leave in doubt"
-    steps = np.diff(pts[-80:])
-    usual = np.median(steps) if len(steps) else 0
-    for i in range(max(len(steps)-17, 2), len(steps)):
-        if steps[i]>1.5*usual: return len(pts)-len(steps)+i if (np.abs(steps[:i]-usual)<=usual/4).all() else len(pts)
-    return len(pts)
+    told = float((told or 0)*s.time_base)
+    return _Shown(pts, clock.tick, clock.shift, told, seekable=False, note=clock_note(clock))
 
 # %% ../../nbs/01_video/03_index.ipynb #a05a4d56
-def no_length(source, container): return container in ("mpegts", "mpeg") or _cut_in(source) is None
-
-def doubtful_frames(source, c, s, stored, pts, corrupt=False, ordered=False):
-    "How many of the last frames of a stream without a length are in doubt, and whether it was cut off"
-    kind = c.format.name
-    if not no_length(source, kind): return 0,False
-    whole,aligned = _ts_end(source, s.id) if kind=="mpegts" else (_ps_end(source),)*2 if kind=="mpeg" else (True, True)
-    unsure = stored[-1:] if kind=="mpegts" else stored[-4:] # A program stream's frames do not start packets of their own
-    good = pts if whole and not corrupt else [o for o in pts if o<min(unsure)]
-    if not ordered: good = good[:before_gap(good)]
-    lost = len(pts)-len(good)
-    return lost,bool(lost or not aligned)
-
 def _certain(path, c, s, got, shown):
     "The frames of a stream without a length that are certainly right, and a sentence if it was cut off"
-    stored = [o[0]+shown.shift for o in got.rows[got.turn or 0:] if o[0] is not None]
+    rows = got.rows[got.turn or 0:]
+    stored = [o[0]+shown.shift for o in rows if o[0] is not None]
     if not stored: return shown.pts,""
-    lost,cut = doubtful_frames(path, c, s, stored, shown.pts, got.rows[-1][3], stored==sorted(stored))
+    corrupt = got.rows[-1][3]
+    lost,cut = doubtful_frames(path, c, s, stored, shown.pts, corrupt, stored==sorted(stored))
     good = shown.pts[:len(shown.pts)-lost]
     if not good: raise _truncated(path, "is cut off: not one frame is whole")
-    return good,cut*(f"is cut off: {len(good)} frames are whole"+(f", left out behind them: {lost}" if lost else ""))
+    if not cut: return good,""
+    behind = f", left out behind them: {lost}" if lost else ""
+    return good,f"is cut off: {len(good)} frames are whole{behind}"
 
 # %% ../../nbs/01_video/03_index.ipynb #cde803de
 def _build_index(path):
@@ -458,9 +355,14 @@ def _build_index(path):
         note = "; ".join(filter(None, [note, shown.note, _unread(path, len(pts))]))
         if note: video_log.warning("%s: %s", path, note)
         told = shown.told if len(pts)==len(shown.pts) else 0.
-        facts = dict(note=note, stays=last_stays(told, guessed_rate(s)), rate=float(guessed_rate(s)))
-        return VideoIndex(str(path), c.format.name, s.codec_context.codec.canonical_name, frames[0].format.name, **_as_shown(look_of(s, frames[0])),
-            **_as_stored(got.rows, shown), pts=np.array(pts, np.int64), **facts)
+        return VideoIndex(str(path), c.format.name, _codec(s), frames[0].format.name,
+            **_as_shown(look_of(s, frames[0])), **_as_stored(got.rows, shown),
+            pts=np.array(pts, np.int64), note=note, **_as_told(s, told))
+
+def _as_told(s, told):
+    "What the header tells of the rate, and how long the last frame stays"
+    rate = guessed_rate(s)
+    return dict(rate=float(rate), stays=last_stays(told, rate))
 
 def _as_shown(look):
     height,width = look.size
@@ -470,18 +372,27 @@ def _as_stored(rows, shown):
     "Where packets are, and at which of them decoding may start"
     keys = [o[1] and (shown.keys is None or o[0] in shown.keys) for o in rows]
     stored = np.array([o[0] for o in rows], np.int64) if shown.seekable else None
-    return dict(time_base=shown.tick, stored=stored, keys=np.flatnonzero(keys), hidden=sum(o[2] for o in rows), closed=_closed(rows))
+    hidden = sum(o[2] for o in rows)
+    return dict(time_base=shown.tick, stored=stored, keys=np.flatnonzero(keys), hidden=hidden, closed=_closed(rows))
 
 def _closed(rows):
-    keys = [i for i,o in enumerate(rows) if o[1]]
-    return all(rows[i][4] and all(o[0] is not None and o[0]>rows[i][0] for o in rows[i+1:i+18]) for i in keys if rows[i][0] is not None)
+    "Is every key frame a fresh start, shown before all that is stored behind it?"
+    for i,(pts,key,_,_,fresh) in enumerate(rows):
+        if not key or pts is None: continue
+        later = [o[0] for o in rows[i+1:i+18]]
+        if not fresh or None in later: return False
+        if any(o<=pts for o in later): return False
+    return True
 
 # %% ../../nbs/01_video/03_index.ipynb #c33f3093
-_kept,_lock = OrderedDict(),threading.Lock() # Clips are read by many threads
+_kept = OrderedDict() # File to index
+_lock = threading.Lock() # Clips are read by many threads
 def _new_lock():
     global _lock
     _lock = threading.Lock()
 if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=_new_lock) # A thread of the parent may have held it
+
+def _frames_kept(): return sum(len(o.pts) for o in _kept.values())
 
 def video_index(
     path, # A video file
@@ -494,12 +405,16 @@ def video_index(
     with _lock:
         found = _kept.get(key)
         if found: _kept.move_to_end(key)
-    if found: return found if found.path==str(path) else replace(found, path=str(path)) # By the name it is asked for: folders change
+    if found: return _called(found, str(path))
     index = _build_index(path)
     with _lock:
         _kept[key] = index
-        while len(_kept)>1 and sum(len(o.pts) for o in _kept.values())>4_000_000: _kept.popitem(last=False)
+        while len(_kept)>1 and _frames_kept()>4_000_000: _kept.popitem(last=False)
     return index
+
+def _called(index, path):
+    "An index by the name it is asked for: folders change"
+    return index if index.path==path else replace(index, path=path)
 
 # %% ../../nbs/01_video/03_index.ipynb #fa273d3b
 def forget_index(
@@ -518,8 +433,10 @@ def times(self:VideoIndex)->list[float]:
 @patch(as_prop=True)
 def fps(self:VideoIndex)->float:
     "Frames per second, on average over the file"
-    n = len(self.pts)
-    return self.rate if n<2 else (n-1)/float((int(self.pts[-1])-int(self.pts[0]))*self.time_base)
+    steps = len(self.pts)-1
+    if steps<1: return self.rate
+    ticks = int(self.pts[-1])-int(self.pts[0])
+    return steps/float(ticks*self.time_base)
 
 # %% ../../nbs/01_video/03_index.ipynb #8c9855c5
 @patch
@@ -528,8 +445,9 @@ def place(self:VideoIndex,
 )->np.ndarray: # Where they are stored; -1 for those that are not there
     "Places of packets in stored order"
     if not hasattr(self, "_order"): self._order = np.argsort(self.stored, kind="stable")
-    i = np.searchsorted(self.stored, pts, sorter=self._order).clip(max=len(self.stored)-1)
-    return np.where(self.stored[self._order[i]]==pts, self._order[i], -1)
+    i = np.searchsorted(self.stored, pts, sorter=self._order)
+    at = self._order[i.clip(max=len(self.stored)-1)]
+    return np.where(self.stored[at]==pts, at, -1)
 
 # %% ../../nbs/01_video/03_index.ipynb #e03dd5b3
 @patch
@@ -539,5 +457,8 @@ def start_for(self:VideoIndex,
 )->int: # Place in stored order, 0 for the front of the file
     "Where to start decoding to get frame `f` exactly"
     if self.stored is None: return 0
-    keys = self.keys[(self.keys<=self.place(self.pts[f])) & (self.stored[self.keys]<=self.pts[f])]
+    pts = self.pts[f]
+    stored_before = self.keys<=self.place(pts)
+    shown_before = self.stored[self.keys]<=pts
+    keys = self.keys[stored_before & shown_before]
     return int(keys[-1-earlier]) if len(keys)>earlier else 0

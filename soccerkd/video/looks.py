@@ -39,7 +39,8 @@ def size(self:Look)->tuple[int,int]: # Height and width
 @patch
 def notes(self:Look)->list[str]:
     "What a user of the file should know, in sentences"
-    (h,w),(high,wide) = self.stored,Look(self.stored, self.pixel).size
+    h,w = self.stored
+    high,wide = Look(self.stored, self.pixel).size
     res = [self.doubt] if self.doubt else []
     if self.pixel!=1:
         shape = f"{self.pixel.numerator}:{self.pixel.denominator}"
@@ -54,7 +55,8 @@ def _without(frame, kind):
     graph = av.filter.Graph()
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format,
         time_base=frame.time_base or Fraction(1, 25))
-    remove,sink = graph.add("sidedata", f"mode=delete:type={kind}"),graph.add("buffersink")
+    remove = graph.add("sidedata", f"mode=delete:type={kind}")
+    sink = graph.add("buffersink")
     source.link_to(remove)
     remove.link_to(sink)
     graph.configure()
@@ -106,11 +108,13 @@ _white = 203 # Candela per square metre
 def _pq_light(signal):
     "Light of a PQ signal, in parts of white"
     p = signal**(32/2523)
-    return 10_000/_white*(np.maximum(p-.8359375, 0)/(18.8515625-18.6875*p))**(8192/1305)
+    above = np.maximum(p-.8359375, 0)
+    return 10_000/_white*(above/(18.8515625-18.6875*p))**(8192/1305)
 
 def _hlg_light(signal):
     "Light of an HLG signal on a screen of 1,000 candela per square metre, in parts of white"
-    low,high = signal**2/3,(np.exp((signal-.55991073)/.17883277)+.28466892)/12
+    low = signal**2/3
+    high = (np.exp((signal-.55991073)/.17883277)+.28466892)/12
     return 1000/_white*np.where(signal<=.5, low, high)**1.2
 
 @lru_cache
@@ -133,7 +137,8 @@ def ordinary_colours(
     "An HDR picture as an ordinary film would show it"
     light = _light_table(curve)[frame]
     if wide: light = light@_to_709.T
-    return (light.clip(0, 1)**np.float32(1/2.4)*255+.5).astype(np.uint8)
+    signal = light.clip(0, 1)**np.float32(1/2.4)
+    return (signal*255+.5).astype(np.uint8)
 
 # %% ../../nbs/01_video/02b_looks.ipynb #a9c0a463
 class ToRGB:
@@ -149,7 +154,8 @@ class ToRGB:
     )->np.ndarray: # uint8 [H,W,3]
         "The picture of a frame"
         look = self.look
-        h,w = (size or look.size)[::-1] if look.turn%2 else size or look.size
+        h,w = size or look.size
+        if look.turn%2: h,w = w,h
         kind = "rgb48le" if look.hdr else "rgb24"
         how = dict(format=kind, interpolation="BILINEAR", threads=self.threads)
         a = self.scale.reformat(frame, width=w, height=h, **how).to_ndarray()

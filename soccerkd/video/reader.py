@@ -27,20 +27,31 @@ _modules = dict(decord="decord", torchcodec="torchcodec.decoders")
 def _missing(name):
     try: importlib.import_module(_modules[name])
     except ModuleNotFoundError as e: return f"{e.name} is not installed"
-    except (ImportError, OSError, RuntimeError) as e: return (str(e).strip() or type(e).__name__).splitlines()[0]
+    except (ImportError, OSError, RuntimeError) as e:
+        said = str(e).strip() or type(e).__name__
+        return said.splitlines()[0]
     return ""
 
 def _need(name):
-    if _missing(name): raise SoccerKDError.of(f"backend={name!r}", f"can't be used here ({_missing(name)})",
-        f"install {name}"+(" and FFmpeg's libraries" if name=="torchcodec" else "")+", or use backend='auto'")
+    "Refuse a backend that is not there"
+    why = _missing(name)
+    if not why: return
+    what = f"{name} and FFmpeg's libraries" if name=="torchcodec" else name
+    remedy = f"install {what}, or use backend='auto'"
+    raise SoccerKDError.of(f"backend={name!r}", f"can't be used here ({why})", remedy)
 
 # %% ../../nbs/01_video/01_reader.ipynb #ea7d7fd9
-def _steady(index): return np.abs(np.array(index.times)-np.arange(len(index.pts))/index.fps).max()<1e-3
+def _steady(index):
+    "Do the frames come at one rate?"
+    steady = np.arange(len(index.pts))/index.fps
+    return np.abs(np.array(index.times)-steady).max()<1e-3
 
 def _tries(index, backend):
+    "Readers to be tried, with their settings"
     if backend=="decord": return [(DecordReader, {})]
-    if backend=="torchcodec": return [(TorchcodecReader, dict(mode=m)) for m in (["approximate"] if _steady(index) else [])+["exact"]]
-    return []
+    if backend!="torchcodec": return []
+    modes = ("approximate", "exact") if _steady(index) else ("exact",)
+    return [(TorchcodecReader, dict(mode=o)) for o in modes]
 
 def _pick(index, backend, resize):
     reason = ""
@@ -61,16 +72,19 @@ def open_video(
 )->VideoReader: # Use it in a `with` block
     "A reader of exact frames"
     if backend not in ("auto", "decord", "pyav", "torchcodec", "frames"):
-        raise SoccerKDError.of(f"backend={backend!r}", "is not known", "use 'auto', 'decord', 'pyav', 'torchcodec' or 'frames'")
+        known = "'auto', 'decord', 'pyav', 'torchcodec' or 'frames'"
+        raise SoccerKDError.of(f"backend={backend!r}", "is not known", f"use {known}")
     path = local_file(path)
     again = open_video,str(path),backend,resize,fps,threads
     if backend=="frames" and not path.is_dir():
-        raise SoccerKDError.of(path, "is no folder of pictures", "check the path, or leave `backend` out for a video file")
-    if path.is_dir() and backend in ("auto", "frames"): return FrameReader(path, fps, resize, again=again)
+        raise SoccerKDError.of(path, "is no folder of pictures",
+            "check the path, or leave `backend` out for a video file")
+    folder = path.is_dir() and backend in ("auto", "frames")
+    if folder: return FrameReader(path, fps, resize, again=again)
     if backend in _modules: _need(backend)
     index = video_index(path)
     cls,kw,reason = _pick(index, backend, resize)
-    if reason: video_log.log(30 if backend!="auto" else 20, "%s: %s; PyAV reads it", path, reason)
+    if reason: video_log.log(20 if backend=="auto" else 30, "%s: %s; PyAV reads it", path, reason)
     return cls(index, resize, threads, again=again, reason=reason, **kw)
 
 # %% ../../nbs/01_video/01_reader.ipynb #130390e2
@@ -81,11 +95,15 @@ def frame_strip(
 )->Image.Image:
     "Frames side by side, to look at"
     imgs = [Image.fromarray(np.asarray(o)) for o in frames]
-    w = round(imgs[0].width*height/imgs[0].height)
-    strip = Image.new("RGB", ((w+4)*len(imgs)-4, height+(14 if times is not None else 0)), "white")
-    for i,img in enumerate(imgs):
-        strip.paste(img.resize((w, height)), (i*(w+4), 0))
-        if times is not None: ImageDraw.Draw(strip).text((i*(w+4)+2, height+1), f"{times[i]:.2f} s", fill="black")
+    width,gap = round(imgs[0].width*height/imgs[0].height),4
+    left = [i*(width+gap) for i in range(len(imgs))]
+    below = 0 if times is None else 14 # Pixels for the times
+    strip = Image.new("RGB", (left[-1]+width, height+below), "white")
+    for x,img in zip(left, imgs): strip.paste(img.resize((width, height)), (x, 0))
+    if times is None: return strip
+    draw = ImageDraw.Draw(strip)
+    for i,x in enumerate(left):
+        draw.text((x+2, height+1), f"{times[i]:.2f} s", fill="black")
     return strip
 
 # %% ../../nbs/01_video/01_reader.ipynb #cd646284

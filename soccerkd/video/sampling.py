@@ -16,14 +16,17 @@ _edge = 1e-5 # Seconds kept between a moment and the end of its clip: at `end` i
 
 def _check_clip(start, end, n_frames):
     if not (math.isfinite(start) and math.isfinite(end) and start<end):
-        raise SoccerKDError.of(f"clip from {start} to {end} s", "has no length", "give an end after the start, in seconds")
+        what = f"clip from {start} to {end} s"
+        raise SoccerKDError.of(what, "has no length", "give an end after the start, in seconds")
     if n_frames<1: raise SoccerKDError.of(f"n_frames={n_frames}", "asks for nothing", "ask for at least one frame")
 
 def _check_rng(jitter, rng):
     if jitter and rng is None:
         raise SoccerKDError.of("jitter=True", "has no source of randomness", 'give rng=rng_for("train", epoch, item)')
 
-def _inside(ts, start, end): return np.clip(ts, start, max(start, end-min(_edge, (end-start)/2))).tolist()
+def _inside(ts, start, end):
+    edge = min(_edge, (end-start)/2)
+    return np.clip(ts, start, max(start, end-edge)).tolist()
 
 # %% ../../nbs/01_video/00_sampling.ipynb #84a5e87a
 def segment_times(
@@ -37,7 +40,8 @@ def segment_times(
     _check_clip(start, end, n_frames)
     _check_rng(jitter, rng)
     place = rng.random(n_frames) if jitter else .5
-    return _inside(start+(np.arange(n_frames)+place)*(end-start)/n_frames, start, end)
+    ts = start+(np.arange(n_frames)+place)*(end-start)/n_frames
+    return _inside(ts, start, end)
 
 # %% ../../nbs/01_video/00_sampling.ipynb #06d8e3a8
 def dense_times(
@@ -75,7 +79,9 @@ def window_times(
 )->list[tuple[float,float]]: # Start and end of each window, in seconds
     "Windows that cover a file from its start to its end"
     hop = window/2 if hop is None else hop
-    if not 0<hop<=window: raise SoccerKDError.of(f"hop={hop} s", f"leaves gaps between windows of {window} s", "give 0 < hop <= window")
+    if not 0<hop<=window:
+        fault = f"leaves gaps between windows of {window} s"
+        raise SoccerKDError.of(f"hop={hop} s", fault, "give 0 < hop <= window")
     _check_clip(0., duration, 1)
     if duration<=window: return [(0., float(duration))]
     return [(i*hop, i*hop+window) for i in range(n_windows(duration, window, hop))]
@@ -87,5 +93,6 @@ def frames_at(
 )->list[int]: # Number of a frame for each moment
     "Which frame is on the screen at each moment"
     if len(frame_times)==0: raise SoccerKDError.of("frame_times", "is empty", "give the times of at least one frame")
-    i = np.searchsorted(np.asarray(frame_times, float), np.asarray(times, float)+1e-6, side="right")-1 # A microsecond forgives rounding
+    moments = np.asarray(times, float)+1e-6 # A microsecond forgives rounding
+    i = np.searchsorted(np.asarray(frame_times, float), moments, side="right")-1
     return np.clip(i, 0, len(frame_times)-1).tolist()

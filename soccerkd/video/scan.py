@@ -22,41 +22,53 @@ def _row(path, full, resize, fps):
     path = local_file(path)
     with open_video(path, resize=resize, fps=fps) as v:
         h,w = v.size
-        row = dict(reason=v.reason, codec="", width=w, height=h, frames=len(v), fps=round(v.fps, 3), seconds=round(v.duration, 3),
-            rotation=0, backend=v.backend)
-        if path.is_dir(): v.get_array([0, len(v)-1] if not full else range(len(v))); return row
+        row = dict(reason=v.reason, codec="", width=w, height=h, frames=len(v),
+            fps=round(v.fps, 3), seconds=round(v.duration, 3), rotation=0, backend=v.backend)
+        if path.is_dir():
+            v.get_array(range(len(v)) if full else [0, len(v)-1])
+            return row
     i = video_index(path)
     row["reason"] = "; ".join(o for o in (i.note, *i.look.notes(), row["reason"]) if o)
     if full or "it fails" in row["reason"]: _decode_whole(i)
     return dict(row, codec=i.codec, width=i.width, height=i.height, rotation=i.turn*90)
 
 def _decode_whole(index):
-    with PyAVReader(index, resize=32) as v: missing = set(range(len(v)))-{n for n,_ in v._numbered(0)}
+    with PyAVReader(index, resize=32) as v: found = {n for n,_ in v._numbered(0)}
+    total = len(index.pts)
+    missing = [n for n in range(total) if n not in found]
     if not missing: return
-    what = f"{len(missing)} of {len(index.pts)} frames are damaged, first {min(missing)} at {index.times[min(missing)]:.2f} s"
+    first = f"first {missing[0]} at {index.times[missing[0]]:.2f} s"
+    what = f"{len(missing)} of {total} frames are damaged, {first}"
     raise SoccerKDError.of(index.path, what, "leave that part out or copy the file again")
 
 # %% ../../nbs/01_video/02_scan.ipynb #caf1f688
 class _Notes:
     "Rows of a scan as they come"
     def __init__(self, path, settings):
-        self.path,self.rows,first = path and Path(path),{},json.dumps(settings)
+        self.path,self.rows = path and Path(path),{}
         if not path: return
+        first = json.dumps(settings)
         with disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-            for o in lines[1:] if lines[:1]==[first] else []:
-                try: row,mark = json.loads(o); self.rows[row["file"]] = row,mark
-                except ValueError: pass # The process was killed while it wrote this line
-            with atomic_path(self.path) as tmp: tmp.write_text("\n".join([first, *map(json.dumps, self.rows.values())])+"\n", encoding="utf-8")
+            if lines[:1]==[first]: self._remember(lines[1:])
+            lines = [first, *map(json.dumps, self.rows.values())]
+            with atomic_path(self.path) as tmp: tmp.write_text("\n".join(lines)+"\n", encoding="utf-8")
+
+    def _remember(self, lines):
+        for o in lines:
+            try: row,mark = json.loads(o)
+            except ValueError: continue # The process was killed while it wrote this line
+            self.rows[row["file"]] = row,mark
 
     def get(self, p):
         row,mark = self.rows.get(str(p), (None, None))
         return row if row and mark==_file_mark(p) else None
 
     def add(self, p, row):
-        if self.path:
-            with disk_errors(self.path), open(self.path, "a", encoding="utf-8") as f: f.write(json.dumps([row, _file_mark(p)])+"\n")
+        if not self.path: return row
+        line = json.dumps([row, _file_mark(p)])
+        with disk_errors(self.path), open(self.path, "a", encoding="utf-8") as f: f.write(line+"\n")
         return row
 
 def _file_mark(p):
@@ -80,10 +92,16 @@ def scan_videos(
         try: return dict(file=str(p), ok=True, **_row(p, full, resize, fps))
         except SoccerKDError as e: return dict(file=str(p), ok=False, reason=str(e))
         except Exception as e: return dict(file=str(p), ok=False, reason=f"{p}: {type(e).__name__}: {e}")
-    files,notes = find_videos(paths, fps),_Notes(keep, dict(full=full, resize=resize, fps=fps))
+    files = find_videos(paths, fps)
+    notes = _Notes(keep, dict(full=full, resize=resize, fps=fps))
     def once(p): return notes.get(p) or notes.add(p, row(p))
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        try: rows = list(track(pool.map(once, files) if workers else map(once, files), total=len(files), desc="scan"))
-        except BaseException: pool.shutdown(wait=False, cancel_futures=True); raise
+        try:
+            found = pool.map(once, files) if workers else map(once, files)
+            rows = list(track(found, total=len(files), desc="scan"))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     if keep: Path(keep).unlink(missing_ok=True)
-    return pd.DataFrame(rows, columns=scan_columns).astype({o: "Int64" for o in ("width", "height", "frames", "rotation")}|{"ok": bool})
+    kinds = dict.fromkeys(("width", "height", "frames", "rotation"), "Int64")
+    return pd.DataFrame(rows, columns=scan_columns).astype(dict(kinds, ok=bool))

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 import av
 from ..core import SoccerKDError
-from .index import mp4_boxes, mp4_heads, strict_decoding, open_container
+from .index import strict_decoding, open_container
+from .whole import mp4_boxes, mp4_heads
 
 # %% auto #0
 __all__ = ['Pipe', 'source_input', 'open_source', 'header_seconds']
@@ -18,8 +19,9 @@ __all__ = ['Pipe', 'source_input', 'open_source', 'header_seconds']
 def _index_last(head):
     "Do the first bytes of an MP4 say that its pictures come before their index?"
     if head[4:8] not in mp4_heads: return False
-    kinds = (kind for kind,_ in mp4_boxes(io.BytesIO(head), len(head)))
-    return next((o for o in kinds if o in ("moov", "moof", "mdat")), "")=="mdat"
+    for kind,_ in mp4_boxes(io.BytesIO(head), len(head)):
+        if kind in ("moov", "moof", "mdat"): return kind=="mdat"
+    return False
 
 class Pipe:
     "A source that can only be read on"
@@ -34,15 +36,20 @@ class Pipe:
 
 class _Rewindable:
     "A source that can be rewound, from where it stands; each has a place of its own"
-    def __init__(self, f, front=None): self.f,self.front,self.at = f,f.tell() if front is None else front,0
+    def __init__(self, f, front=None):
+        self.f,self.at = f,0
+        self.front = f.tell() if front is None else front
     def anew(self): return _Rewindable(self.f, self.front)
     def __enter__(self): return self
     def __exit__(self, *args): pass
     def seekable(self): return True
     def tell(self): return self.at
     def seek(self, to, whence=0):
-        if whence==2: self.f.seek(0, 2)
-        self.at = to+(0, self.at, self.f.tell()-self.front)[whence]
+        if whence==1: to += self.at
+        if whence==2:
+            self.f.seek(0, 2)
+            to += self.f.tell()-self.front
+        self.at = to
         return self.at
     def read(self, n=-1):
         self.f.seek(self.front+self.at)
@@ -64,15 +71,22 @@ def open_source(source, threads, name=""):
         return
     live = isinstance(source, Pipe)
     try: c = av.open(source if live else source.anew(), metadata_errors="replace")
-    except av.error.FFmpegError as e:
-        if live and source.unfit: raise SoccerKDError.of(name, "is an MP4 with its index at the end, which can't be shown while it arrives",
-            "give the file itself, or write it with `ffmpeg -i IN -c copy -movflags +faststart OUT`") from None
-        raise SoccerKDError.of(name, f"gives no video that FFmpeg knows ({e.strerror})", "send MPEG-TS, Matroska or fragmented MP4") from None
+    except av.error.FFmpegError as e: raise _refusal(name, e, live and source.unfit) from None
     with c:
         s = c.streams.best("video")
-        if s is None or s.codec_context is None: raise SoccerKDError.of(name, "holds no pictures", "send a video stream")
-        s.codec_context.thread_count,s.codec_context.thread_type = threads,"AUTO" if threads!=1 else "SLICE"
+        if s is None or s.codec_context is None:
+            raise SoccerKDError.of(name, "holds no pictures", "send a video stream")
+        s.codec_context.thread_count = threads
+        s.codec_context.thread_type = "AUTO" if threads!=1 else "SLICE"
         yield c,strict_decoding(c, s)
+
+def _refusal(name, e, unfit):
+    "Why a source can't be opened"
+    if unfit: return SoccerKDError.of(name,
+        "is an MP4 with its index at the end, which can't be shown while it arrives",
+        "give the file itself, or write it with `ffmpeg -i IN -c copy -movflags +faststart OUT`")
+    fault = f"gives no video that FFmpeg knows ({e.strerror})"
+    return SoccerKDError.of(name, fault, "send MPEG-TS, Matroska or fragmented MP4")
 
 # %% ../../nbs/01_video/07_source.ipynb #96d1b5e8
 def _tagged(s):
@@ -85,13 +99,15 @@ def _last_time(c, s):
     "When the last picture is shown, by the packets at the end; 0 if they can't be had"
     try:
         c.seek(c.duration, backward=True)
-        return max((float(p.pts*s.time_base) for p in c.demux(s) if p.size and p.pts is not None), default=0.)
+        pts = [p.pts for p in c.demux(s) if p.size and p.pts is not None]
+        return float(max(pts)*s.time_base) if pts else 0.
     except av.error.FFmpegError: return 0.
 
 def header_seconds(c, s):
     "Seconds of pictures that a header tells, from the first one; 0 if it doesn't"
     if s.duration: return float(s.duration*s.time_base)
-    total,start = (c.duration or 0)/av.time_base,float((s.start_time or 0)*s.time_base)
+    total = (c.duration or 0)/av.time_base
     if "matroska" not in c.format.name or not total: return total
-    end = _tagged(s) or (_last_time(c, s) if len(c.streams)>1 else total)
+    start,end = float((s.start_time or 0)*s.time_base),_tagged(s)
+    if not end: end = _last_time(c, s) if len(c.streams)>1 else total
     return end-start if end>start else total

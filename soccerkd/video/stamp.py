@@ -17,12 +17,15 @@ __all__ = ['stamp_frame', 'read_stamp', 'stamped_video', 'rotate_mp4', 'cut_mp4'
 
 # %% ../../nbs/01_video/04_stamp.ipynb #da127630
 _grid,_bits = 4,12
-_dark,_light = np.array([20, 30, 90], np.uint8),np.array([240, 230, 150], np.uint8)
+_dark = np.array([20, 30, 90], np.uint8)
+_light = np.array([240, 230, 150], np.uint8)
+
+def _binary(n, size): return [(n>>i)&1 for i in range(size)]
 
 def _code(n):
-    bits = [(n>>i)&1 for i in range(_bits)]
+    "The fields of a number, and behind them those of a sum that checks it"
     check = (n*2654435761>>7)%13+1
-    return np.array(bits+[(check>>i)&1 for i in range(_grid**2-_bits)], bool)
+    return np.array(_binary(n, _bits)+_binary(check, _grid**2-_bits), bool)
 
 def _edges(size): return np.linspace(0, size, _grid+1).round().astype(int)
 
@@ -33,8 +36,9 @@ def stamp_frame(
 )->np.ndarray: # uint8 [H,W,3]
     "A picture that says its number"
     if not 0<=n<2**_bits: raise SoccerKDError.of(f"n={n}", "does not fit into the pattern", "use 0 to 4095")
-    code,(ys,xs) = _code(n).reshape(_grid, _grid),[_edges(o) for o in size]
-    img = np.repeat(np.repeat(code, np.diff(ys), 0), np.diff(xs), 1)
+    heights,widths = [np.diff(_edges(o)) for o in size]
+    rows = _code(n).reshape(_grid, _grid).repeat(heights, 0)
+    img = rows.repeat(widths, 1)
     return np.where(img[...,None], _light, _dark)
 
 # %% ../../nbs/01_video/04_stamp.ipynb #d56406a1
@@ -43,14 +47,21 @@ def read_stamp(
 )->int: # The number, or -1 if there is none
     "The number painted into a frame"
     x = np.asarray(frame, float).mean(-1)
-    ys,xs = [_edges(o) for o in x.shape]
-    def middle(a, b): return slice(a+(b-a)//4, max(b-(b-a)//4, a+1))
-    v = np.array([[x[middle(*y),middle(*w)].mean() for w in zip(xs, xs[1:])] for y in zip(ys, ys[1:])]).ravel()
+    ys,xs = [list(_middles(o)) for o in x.shape]
+    v = np.array([x[y,w].mean() for y in ys for w in xs])
     lo,hi = _dark.mean(),_light.mean()
     bits = v>(lo+hi)/2
-    n = int(sum(1<<i for i in range(_bits) if bits[i]))
-    clear = np.abs(v-np.where(bits, hi, lo)).max() < .3*(hi-lo)
+    n = sum(1<<i for i in range(_bits) if bits[i])
+    far = np.abs(v-np.where(bits, hi, lo)).max()
+    clear = far < .3*(hi-lo)
     return n if clear and (bits==_code(n)).all() else -1
+
+def _middles(size):
+    "The middle half of each field on a side"
+    edges = _edges(size)
+    for a,b in zip(edges, edges[1:]):
+        rim = (b-a)//4
+        yield slice(a+rim, max(b-rim, a+1))
 
 # %% ../../nbs/01_video/04_stamp.ipynb #a72f4857
 _tick = Fraction(1, 60000) # Seconds; MPEG-4 takes none below 1/65535
@@ -58,7 +69,9 @@ _tick = Fraction(1, 60000) # Seconds; MPEG-4 takes none below 1/65535
 def _stamped_frames(n, fps, tick, times, start, size, pix_fmt):
     for i in range(n):
         frame = av.VideoFrame.from_ndarray(stamp_frame(i, size), format="rgb24").reformat(format=pix_fmt)
-        frame.time_base,frame.pts = tick,round((start+(i/fps if times is None else times[i]))/tick)
+        time = i/fps if times is None else times[i]
+        frame.time_base = tick
+        frame.pts = round((start+time)/tick)
         yield frame
 
 # %% ../../nbs/01_video/04_stamp.ipynb #71b96107
@@ -76,19 +89,26 @@ def stamped_video(
 )->Path: # `path`
     "Write a video whose frames carry their numbers"
     path,fps = Path(path),Fraction(fps).limit_denominator(1001)
-    tick = 1/fps if path.suffix==".avi" or codec in ("mpeg1video", "mpeg2video") else _tick # These know a rate, no times
+    no_times = path.suffix==".avi" or codec in ("mpeg1video", "mpeg2video") # These know a rate
+    tick = 1/fps if no_times else _tick
+    container = {k:str(v) for k,v in container.items()}
     def write():
-        with av.open(str(path), "w", options={k:str(v) for k,v in container.items()}) as c:
+        with av.open(str(path), "w", options=container) as c:
             s = c.add_stream(codec, rate=fps, options=options or {})
             s.height,s.width,s.pix_fmt = *size,pix_fmt
             s.codec_context.time_base,s.codec_context.thread_count = tick,1
-            for f in _stamped_frames(n, fps, tick, times, start, size, pix_fmt): c.mux(s.encode(f))
+            frames = _stamped_frames(n, fps, tick, times, start, size, pix_fmt)
+            for f in frames: c.mux(s.encode(f))
             c.mux(s.encode(None))
     with ThreadPoolExecutor(1) as own: own.submit(write).result() # Started by root, SVT-AV1 makes the thread that opens it a real-time one for good
     return path
 
 # %% ../../nbs/01_video/04_stamp.ipynb #db673b95
-_matrices = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+_matrices = { # By degrees
+    0: (1, 0, 0, 1),
+    90: (0, 1, -1, 0),
+    180: (-1, 0, 0, -1),
+    270: (0, -1, 1, 0)}
 
 def rotate_mp4(
     path, # An MP4 or MOV file, changed in place
@@ -101,7 +121,8 @@ def rotate_mp4(
     at = data.index(b"tkhd")+44
     a,b,c,d = _matrices[degrees]
     if mirror: a,b = -a,-b
-    data[at:at+36] = struct.pack(">9i", a<<16, b<<16, 0, c<<16, d<<16, 0, 0, 0, 1<<30)
+    matrix = [o<<16 for o in (a, b, 0, c, d, 0, 0, 0)]
+    data[at:at+36] = struct.pack(">9i", *matrix, 1<<30)
     path.write_bytes(data)
     return path
 
@@ -116,16 +137,25 @@ def cut_mp4(
     if not data.rfind(b"elst")>data.rfind(b"mdat"):
         raise SoccerKDError.of(path, "has no edit list behind its frames", "write it with bf > 0 and without faststart")
     at = data.rindex(b"elst")-4
-    movie,media = (struct.unpack_from(">I", data, data.rindex(o)+16)[0] for o in (b"mvhd", b"mdhd"))
-    old,first = struct.unpack_from(">I", data, at)[0],struct.unpack_from(">i", data, at+20)[0]
-    rows = [struct.pack(">IiI", round((b-a)*movie), first+round(a*media), 1<<16) for a,b in parts]
-    box = struct.pack(">I4sII", 16+12*len(rows), b"elst", 0, len(rows))+b"".join(rows)
+    movie,media = (_int_at(data, data.rindex(o)+16) for o in (b"mvhd", b"mdhd")) # Ticks per second
+    old,first = _int_at(data, at),_int_at(data, at+20, ">i")
+    box = _edit_list(parts, movie, media, first)
     for outer in (b"edts", b"trak", b"moov"):
         i = data.rindex(outer, 0, at)-4
-        struct.pack_into(">I", data, i, struct.unpack_from(">I", data, i)[0]+len(box)-old)
+        struct.pack_into(">I", data, i, _int_at(data, i)+len(box)-old)
     data[at:at+old] = box
     path.write_bytes(data)
     return path
+
+def _int_at(data, at, kind=">I"): return struct.unpack_from(kind, data, at)[0]
+
+def _edit_list(parts, movie, media, first):
+    "The box `elst` for parts in seconds"
+    rows = b""
+    for a,b in parts:
+        shown,begins = round((b-a)*movie),first+round(a*media)
+        rows += struct.pack(">IiI", shown, begins, 1<<16)
+    return struct.pack(">I4sII", 16+len(rows), b"elst", 0, len(rows)//12)+rows
 
 # %% ../../nbs/01_video/04_stamp.ipynb #facb2744
 def spoil_packet(
@@ -134,7 +164,9 @@ def spoil_packet(
 )->Path: # `path`
     "Overwrite the bytes of one packet"
     path = Path(path)
-    with av.open(str(path)) as c: at,size = [(p.pos, p.size) for p in c.demux(video=0) if p.size][k]
+    with av.open(str(path)) as c:
+        packets = [p for p in c.demux(video=0) if p.size]
+        at,size = packets[k].pos,packets[k].size
     data = bytearray(path.read_bytes())
     data[at:at+size] = b"?"*size
     path.write_bytes(data)

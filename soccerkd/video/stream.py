@@ -6,7 +6,6 @@
 from __future__ import annotations
 import math
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from queue import Full, Queue
@@ -16,19 +15,19 @@ import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..core import SoccerKDError, atomic_path
-from .source import Pipe, source_input, open_source, header_seconds
+from .source import open_source, header_seconds
+from .packets import PacketSource, decode_all, decode_packet, usable
 from .windows import *
-from .clock import FrameClock, PacketClock, clock_note, last_stays
-from .files import local_file
-from .index import decoded, open_container, video_index
-from .index import before_gap, by_packets, doubtful_frames, packet_end, what_it_lacks, no_length, guessed_rate, stump
+from .clock import FrameClock, clock_note, last_stays
+from .index import open_container
+from .whole import before_gap, doubtful_frames, no_length, stump, what_it_lacks
 from .sampling import n_windows
 
 # %% auto #0
 __all__ = ['max_gap', 'WindowStream', 'stream_windows', 'loop_video', 'prefetch']
 
 # %% ../../nbs/01_video/08_stream.ipynb #8c37ba14
-class WindowStream:
+class WindowStream(PacketSource):
     "Windows of one video, to be gone through once; `notes` says in sentences what was left out"
     def __init__(self,
         source, # A video file, or an object with `read`
@@ -42,18 +41,27 @@ class WindowStream:
         first:int=0, # Number of the first window that is wanted
         views=None, # From start and end of a window, and (height, width) of the picture, to a dict of regions by name: a window for each
     ):
-        self.source,self.recipe,self.length,self.hop,self.start,self.end,self.threads,self.first = source,recipe,length,hop,start,end,threads,first
-        for k in ("length", "hop"):
-            if not 0<getattr(self, k)<math.inf: raise SoccerKDError.of(f"{k}={getattr(self, k)}", "is no time", "give seconds above 0")
-        self.file = not hasattr(source, "read")
-        if self.file: self.source = source = local_file(source)
-        self.input = source_input(source)
-        self.anew = not isinstance(self.input, Pipe) # It may be opened more than once
-        self.name = str(source) if self.file else str(getattr(source, "name", "the live source"))
+        _check_seconds(length=length, hop=hop)
+        super().__init__(source)
+        self.recipe,self.threads = recipe,threads
+        self.length,self.hop = length,hop
+        self.start,self.end,self.first = start,end,first
         self.views = views or (None if roi is None else lambda a, b, size: {None:roi})
-        self.notes,self.lost,self.seen,self.until,self.made,self._it = [],[],0.,0.,0,None
-        self.told,self.lacks,self.last,self.left,self.sure = 0.,"",None,None,-math.inf
+        self._not_begun()
         self.seconds = self._announced()
+    def _not_begun(self):
+        self.lost,self.made = [],0 # Times of windows that are left out; how many came so far
+        self.until,self.told = 0.,0. # Seconds: the end of the video; how long its last frame stays
+        self.lacks = "" # What the file lacks at its end
+        self.last = None # Time stamp of the last frame
+        self.sure = -math.inf # Up to this time stamp it is known who wants a frame
+        self.left = None # Packets from where they no longer tell the time
+        self._it = None
+
+def _check_seconds(**kw):
+    for name,secs in kw.items():
+        if 0<secs<math.inf: continue
+        raise SoccerKDError.of(f"{name}={secs}", "is no time", "give seconds above 0")
 
 # %% ../../nbs/01_video/08_stream.ipynb #29ab4ac6
 @patch
@@ -61,92 +69,25 @@ def _announced(self:WindowStream):
     "Seconds that the header tells, or None"
     if not self.anew: return None
     with open_source(self.input, 1, self.name) as (c, s): secs = header_seconds(c, s)
-    if not 0<secs<=self.length+1 or self.start or self.end is not None: return secs or None
+    short = 0<secs<=self.length+1
+    if not short or self.start or self.end is not None: return secs or None
     secs = self._exact_seconds() or secs
     if secs<self.length: self.length = secs
     return secs
 
 @patch
-def _exact_seconds(self:WindowStream):
-    "Seconds of a short video; 0 if they can't be had"
-    if self.file:
-        try: index = video_index(self.source)
-        except SoccerKDError: return 0
-        return index.times[-1]+index.stays
-    clock = PacketClock()
-    with open_source(self.input, 1, self.name) as (c, s):
-        try: pts = [p.pts for p in c.demux(s) if p.size and clock.follows(p) and not p.is_discard]
-        except av.error.FFmpegError: return 0
-        return float((max(pts)-min(pts))*s.time_base)+last_stays(clock.told*s.time_base, guessed_rate(s)) if pts else 0
+def _full_windows(self:WindowStream, end, slack):
+    "Windows that are over by `end`, or after it by `slack` of a hop"
+    room = end-self.start-self.length
+    return max(math.floor(room/self.hop+slack)+1, 0)
 
 @patch
 def __len__(self:WindowStream):
     "Windows to come, as far as the header tells; 0 if it doesn't"
     if not self.seconds: return 0
-    secs = self.seconds if self.end is None else min(self.seconds, self.end)
-    full = max(math.floor((secs-self.start-self.length)/self.hop+1e-6)+1, 0)
-    n = full if self.end is not None else n_windows(secs-self.start, self.length, self.hop)
+    if self.end is None: n = n_windows(self.seconds-self.start, self.length, self.hop)
+    else: n = self._full_windows(min(self.seconds, self.end), 1e-6)
     return max(n-self.first, 0)
-
-# %% ../../nbs/01_video/08_stream.ipynb #0ba16d32
-def _decode(packet):
-    "Frames of a packet, and whether it could be decoded"
-    try: return packet.decode(),True
-    except av.error.EOFError: return [],True
-    except av.error.FFmpegError: return [],False
-
-def _usable(p): return p.size and not p.is_discard
-
-class _Tail:
-    "What was read last, to judge the end by"
-    def __init__(self):
-        self.clock,self.stored,self.ordered,self.off = PacketClock(),deque(maxlen=120),True,None
-        self.n,self.end,self.corrupt = 0,0.,False
-    def note(self, p):
-        self.n,self.corrupt = self.n+1,p.is_corrupt
-        if not self.clock.follows(p):
-            self.stored.clear()
-            self.ordered,self.off = True,self.off or p # The first packet that does not follow
-        if p.pts is None: return
-        self.ordered = self.ordered and not (self.stored and p.pts<self.stored[-1])
-        self.stored.append(p.pts)
-
-# %% ../../nbs/01_video/08_stream.ipynb #55fa9df1
-@patch
-def _read(self:WindowStream, c, s):
-    "Packets up to the end of what can be read"
-    self.tail = _Tail()
-    try:
-        for p in c.demux():
-            if p.size: self.tail.end = max(self.tail.end, packet_end(p))
-            if p.stream_index!=s.index: continue
-            if p.size: self.tail.note(p)
-            yield p
-    except (av.error.FFmpegError, OSError) as e:
-        self.notes.append(f"{self.name}: reading stops after {self.seen:.2f} s ({getattr(e, 'strerror', None) or e})")
-
-@patch
-def _front(self:WindowStream, packets):
-    "Read until four frames came out"
-    head,frames = [],[]
-    for p in packets:
-        head.append((p, *_decode(p)))
-        frames += head[-1][1]
-        if len(frames)>=4: break
-    if not frames:
-        n = sum(bool(o.size) for o,*_ in head)
-        raise SoccerKDError.of(self.name, f"none of its {n} frames can be decoded" if n else "has a video stream without frames", "copy it again or make it anew")
-    return head,frames
-
-@patch
-def _trusted(self:WindowStream, c, s, head, frames):
-    "Do packets tell the time of the frames?"
-    pts = [o.pts for o,*_ in head if _usable(o)]
-    if not all(ok for *_,ok in head) or not by_packets(s, c.format.name) or None in pts or len(set(pts))<len(pts): return False
-    out,pts = [o.pts for o in frames],sorted(pts)
-    if None in out or out[0] not in pts: return False
-    at = pts.index(out[0])
-    return pts[at:at+len(out)]==out
 
 # %% ../../nbs/01_video/08_stream.ipynb #39d4e588
 max_gap = 60 # Seconds for which a frame may stand still on the screen
@@ -166,55 +107,67 @@ def _moments(self:WindowStream, time, following):
 def _finish(self:WindowStream, time):
     "The last moments, now that the end is known"
     self.until = time+last_stays(self.told, self.rate)
-    self.grid.last = min(self.grid.last, n_windows(self.until-self.start, self.length, self.hop))
-    res = self.grid.before(math.inf)
-    while self.grid.open and self.grid.open[-1].number>=self.grid.last: self.grid.open.pop()
+    grid,n = self.grid,n_windows(self.until-self.start, self.length, self.hop)
+    grid.last = min(grid.last, n)
+    res = grid.before(math.inf)
+    while grid.open and grid.open[-1].number>=grid.last: grid.open.pop()
     if self.lacks: self.notes.append(f"{self.name}: {self.lacks}")
-    return [(w, i) for w,i in res if w.number<self.grid.last]
+    return [(w, i) for w,i in res if w.number<grid.last]
 
 @patch
 def _in_doubt(self:WindowStream, c, s, pts, shift=0):
     "How many of the last frames, shown at `pts`, are in doubt"
     t = self.tail
     apart = 0 if t.ordered else len(pts)-before_gap(pts)
+    stored = [o+shift for o in t.stored]
     if not self.anew: # Nothing but what came can be looked at
-        return max(apart, sum(o>=t.stored[-1]+shift for o in pts) if t.corrupt and t.stored else 0)
+        spoiled = t.corrupt and stored
+        return max(apart, sum(o>=stored[-1] for o in pts) if spoiled else 0)
     lack = what_it_lacks(self.input, c, s, t.end, None if self.sought else t.n, t.corrupt)
     self.lacks = lack or stump(self.input, c.format.name)
     if lack: return apart
-    lost,cut = doubtful_frames(self.input, c, s, [o+shift for o in t.stored], pts, t.corrupt, t.ordered) if t.stored else (0, False)
-    if cut: self.lacks = f"is cut off, left out at its end: {lost} frame{'s'*(lost!=1)}" if lost else "is cut off"
+    if not stored: return 0
+    lost,cut = doubtful_frames(self.input, c, s, stored, pts, t.corrupt, t.ordered)
+    if cut: self.lacks = "is cut off"+_left_out(lost)
     return lost
+
+def _left_out(n): return f", left out at its end: {n} frame{'s'*(n!=1)}" if n else ""
 
 # %% ../../nbs/01_video/08_stream.ipynb #9b064985
 @patch
 def _schedule(self:WindowStream, c, s, packets):
     "Packets in stored order, once it is known whether a window wants their frames"
     order,waiting = Settled(),deque()
-    def settle(end=False):
-        if end: self._judge(c, s, order)
-        for pts,following in order.pairs(end):
-            self.past.append(pts)
-            slots = self._moments(self._time(pts), None if following is None else self._time(following))
-            if slots: self.want[pts] = slots
-            self.sure = pts
     for p in packets:
-        if p is self.tail.off: self.left = deque([*waiting, p]); return # Packets no longer tell the time
+        if p is self.tail.off: # Packets no longer tell the time
+            self.left = deque([*waiting, p])
+            return
         waiting.append(p)
-        if _usable(p) and p.pts>=self.zero: order.add(p.pts); settle()
+        if usable(p) and p.pts>=self.zero:
+            order.add(p.pts)
+            self._settle(order.pairs())
         while waiting and waiting[0].size and waiting[0].pts<=self.sure: yield waiting.popleft()
-    settle(end=True)
+    self._judge(c, s, order)
+    self._settle(order.pairs(end=True))
     yield from waiting
+
+@patch
+def _settle(self:WindowStream, pairs):
+    "Note who wants the frames whose times are settled"
+    for pts,following in pairs:
+        self.past.append(pts)
+        after = None if following is None else self._time(following)
+        slots = self._moments(self._time(pts), after)
+        if slots: self.want[pts] = slots
+        self.sure = pts
 
 @patch
 def _judge(self:WindowStream, c, s, order):
     "Leave out frames at the end that are in doubt"
-    lost = min(self._in_doubt(c, s, [*self.past, *order.waiting]), len(order.waiting))
+    pts = [*self.past, *order.waiting]
+    lost = min(self._in_doubt(c, s, pts), len(order.waiting))
     if lost: del order.waiting[-lost:]
     self.told = 0. if lost else float(self.tail.clock.told*s.time_base)
-
-@patch
-def _time(self:WindowStream, pts): return (pts-self.zero)*self.base
 
 # %% ../../nbs/01_video/08_stream.ipynb #673724ef
 @patch
@@ -227,22 +180,29 @@ def _fill(self:WindowStream, frame, slots):
             key = None if roi is None else tuple(roi)
             try:
                 if key not in pics: pics[key] = np.ascontiguousarray(self.paint(frame, roi, full))
-            except av.error.FFmpegError: w.lost = True; break # A frame of a kind that can't be turned into colours
+            except av.error.FFmpegError: # A frame of a kind that can't be turned into colours
+                w.lost = True
+                break
             w.pics[name,i] = pics[key]
         w.got += 1
+
+def _lose(slots):
+    "These windows miss a frame"
+    for w,_ in slots: w.lost = True
 
 @patch
 def _take(self:WindowStream, frame, spoiled=False):
     "A frame as the decoder gave it"
     if frame.pts is None: return
-    if self._time(frame.pts)<self.seen: self.thin = False # The decoder lost count when frames were passed over
-    self.seen,self.last = max(self.seen, self._time(frame.pts)),frame.pts
+    time = self._time(frame.pts)
+    if time<self.seen: self.thin = False # The decoder lost count when frames were passed over
+    self.seen,self.last = max(self.seen, time),frame.pts
     while self.want and next(iter(self.want))<frame.pts:
-        for w,_ in self.want.popitem(last=False)[1]: w.lost = True
+        _,slots = self.want.popitem(last=False)
+        _lose(slots)
     slots = self.want.pop(frame.pts, ())
-    if not spoiled: self._fill(frame, slots)
-    else:
-        for w,_ in slots: w.lost = True
+    if spoiled: _lose(slots)
+    else: self._fill(frame, slots)
 
 # %% ../../nbs/01_video/08_stream.ipynb #6db7e72b
 @patch
@@ -251,119 +211,95 @@ def _ready(self:WindowStream):
     g = self.grid
     while g.open and (g.open[0].lost or g.open[0].got==g.n):
         w = g.open.popleft()
-        a,b = g.span(w.number)
+        start,end = g.span(w.number)
+        if self.until: end = min(end, self.until)
         self.made += 1
-        if w.lost: self.lost.append((a, min(b, self.until or b))); continue
+        if w.lost: self.lost.append((start, end)); continue
         for name in w.views:
-            yield Window(w.number, a, min(b, self.until or b), w.times, np.stack([w.pics[name,i] for i in range(g.n)]), name)
+            frames = np.stack([w.pics[name,i] for i in range(g.n)])
+            yield Window(w.number, start, end, w.times, frames, name)
 
 @patch
 def _over(self:WindowStream): return self.grid.next>=self.grid.last and not self.grid.open
 
+# %% ../../nbs/01_video/08_stream.ipynb #7a066732
+@patch
+def _take_good(self:WindowStream, frames, damage):
+    "Frames as the decoder gave them, without those that are made up"
+    for f in frames:
+        self.whole = self.whole or not f.is_corrupt
+        if not self.whole: continue # After a jump the first pictures lack what they are predicted from
+        if f.is_corrupt: damage.seen(f.pts)
+        self._take(f, damage.spoils(f.pts))
+
+@patch
+def _thin_out(self:WindowStream, s, p):
+    "Let the decoder pass over frames that nobody wants"
+    idle = p.pts is not None and p.pts not in self.want
+    if idle==self.idle: return
+    self.idle = idle
+    s.codec_context.skip_frame = "NONREF" if idle else "DEFAULT"
+
 # %% ../../nbs/01_video/08_stream.ipynb #e3bed55b
 @patch
 def _exact(self:WindowStream, c, s, packets, head, frames):
-    "Windows by the times of the packets"
-    done,damage,idle,whole = set(map(id, head)),Damage((self.threads or 4)-1),None,not self.sought
-    def take(frames):
-        nonlocal whole
-        for f in frames:
-            whole = whole or not f.is_corrupt
-            if not whole: continue # After a jump the first pictures lack what they are predicted from
-            if f.is_corrupt: damage.seen(f.pts)
-            self._take(f, damage.spoils(f.pts))
+    "Windows by the times of the packets; those of `head` gave `frames`"
+    packets,done = chain(head, packets),set(map(id, head))
+    damage = Damage((self.threads or 4)-1)
+    self.idle,self.whole = None,not self.sought
     for p in self._schedule(c, s, packets):
         if p.size: damage.read(p)
         if id(p) in done: continue
-        if frames: take(frames); frames = []
-        if self.thin and p.size and (skip := p.pts is not None and p.pts not in self.want)!=idle:
-            idle = skip
-            s.codec_context.skip_frame = "NONREF" if idle else "DEFAULT"
-        got,ok = _decode(p)
+        if frames: self._take_good(frames, damage); frames = []
+        if self.thin and p.size: self._thin_out(s, p)
+        got,ok = decode_packet(p)
         if not ok: damage.failed()
-        take(got)
+        self._take_good(got, damage)
         yield from self._ready()
         if self._over(): return
     if self.left:
-        rest = ((p.is_keyframe, [], True) if id(p) in done else (p.is_keyframe, *_decode(p)) for p in chain(self.left, packets))
-        yield from self._on(c, s, chain([(False, frames, True)], rest), damage.bad is not None)
+        rest = decode_all(chain(self.left, packets), done)
+        front = (False, frames, True)
+        yield from self._on(c, s, chain([front], rest), damage.bad is not None)
         return
-    take([*frames, *self._rest(s)])
-    for slots in self.want.values():
-        for w,_ in slots: w.lost = True
+    self._take_good([*frames, *self._rest(s)], damage)
+    for slots in self.want.values(): _lose(slots)
     yield from self._ready()
 
-@patch
-def _rest(self:WindowStream, s):
-    "What the decoder still holds"
-    try: return s.codec_context.decode(None)
-    except av.error.FFmpegError: return []
-
-# %% ../../nbs/01_video/08_stream.ipynb #6428eec9
-@patch
-def _frame_clock(self:WindowStream, s, frames):
-    "The clock of a file whose packets don't tell the time"
-    stamps = [f.pts for f in frames]
-    if self.anew:
-        with open_source(self.input, 1, self.name) as (c, v): stamps = [f.pts for f in islice(decoded(c.demux(v)), 100)]
-    return FrameClock(s.time_base, self.rate, stamps)
-
-@dataclass
-class _Timed:
-    "A decoded frame"
-    frame:object
-    tick:int # When it is shown, by the clock
-    time:float # In seconds
-    bad:bool # Made up, or predicted from what was
-    gap:bool # Something before it is in doubt
-
-# %% ../../nbs/01_video/08_stream.ipynb #a6b8d9cc
-@patch
-def _all_frames(self:WindowStream, s, decoded, clock, doubt=False):
-    "Frames with their times; `decoded` gives key flag, frames and success of each packet"
-    made_up,gap = doubt,False
-    sent,come,early = 0,0,int(doubt) # Key frames that went in, that came out, and those that were in when a packet failed: what comes after these is right again
-    def timed(f):
-        nonlocal made_up,gap,come
-        tick = clock(f.pts)
-        come += f.key_frame
-        if f.is_corrupt: made_up = gap = True
-        elif f.key_frame and come>early: made_up = False
-        res,gap = _Timed(f, tick, (tick-clock.start)*float(clock.tick), made_up, gap),made_up
-        return res
-    for key,got,ok in decoded:
-        if ok: sent += key
-        else: made_up,gap,early = True,True,sent
-        yield from map(timed, got)
-    yield from map(timed, self._rest(s))
-
+# %% ../../nbs/01_video/08_stream.ipynb #8f742b68
 @patch
 def _plain(self:WindowStream, c, s, frames, clock):
     "Windows by the times of the frames"
-    held = deque()
-    wait = 24 if self.anew and not clock.counts and no_length(self.input, c.format.name) else 1
-    def give():
-        o,after = held.popleft(),held[0] if held else None
-        self.past.append(o.tick)
-        slots = self._moments(o.time, after and after.time)
-        if not (o.bad or after and after.gap): return self._fill(o.frame, slots)
-        for w,_ in slots: w.lost = True
+    late = self.anew and not clock.counts and no_length(self.input, c.format.name)
+    held,wait = deque(),24 if late else 1
     for o in frames:
         held.append(o)
         self.seen = o.time
-        if len(held)>wait: give()
+        if len(held)>wait: self._give(held)
         yield from self._ready()
         if self._over(): return
     self._judge_frames(c, s, held, clock)
-    while held: give()
+    while held: self._give(held)
     yield from self._ready()
+
+@patch
+def _give(self:WindowStream, held):
+    "The first of the frames that wait goes to its windows"
+    o = held.popleft()
+    after = held[0] if held else None
+    self.past.append(o.tick)
+    slots = self._moments(o.time, after and after.time)
+    if o.bad or (after and after.gap): _lose(slots)
+    else: self._fill(o.frame, slots)
 
 @patch
 def _judge_frames(self:WindowStream, c, s, held, clock):
     "Leave out frames at the end that are in doubt"
-    lost = self._in_doubt(c, s, [*self.past, *(o.tick for o in held)], clock.shift)
+    shown = [*self.past, *(o.tick for o in held)]
+    lost = self._in_doubt(c, s, shown, clock.shift)
     lost = 0 if clock.counts else min(lost, max(len(held)-1, 0))
-    self.told = 0. if lost or not held else float((held[-1].frame.duration or 0)*s.time_base)
+    ticks = 0 if lost or not held else held[-1].frame.duration or 0
+    self.told = float(ticks*s.time_base)
     for _ in range(lost): held.pop()
     if clock.anew: self.notes.append(f"{self.name}: {clock_note(clock)}")
 
@@ -373,67 +309,51 @@ def _on(self:WindowStream, c, s, decoded, doubt):
     "Go on by the times of the frames where those of the packets end"
     s.codec_context.skip_frame = "DEFAULT"
     clock = FrameClock(s.time_base, self.rate, [])
-    clock.start,clock.time,clock.stamp = self.zero,self.last,self.last
+    clock.start = self.zero
+    clock.time = clock.stamp = self.last
     frames = self._promised(self._all_frames(s, decoded, clock, doubt))
     yield from self._plain(c, s, frames, clock)
 
 @patch
 def _promised(self:WindowStream, frames):
     "Give out the frames that windows wait for, and hand on those that come after"
-    waits = True
     for o in frames:
-        if waits and o.time<=self._time(self.sure): self._take(o.frame, o.bad); continue
-        if waits: self._give_up(o.time)
-        waits = False
-        yield o
+        if o.time>self._time(self.sure): break
+        self._take(o.frame, o.bad)
+    else: return
+    self._give_up(o.time)
+    yield o
+    yield from frames
 
 @patch
 def _give_up(self:WindowStream, time):
     "Frames before `time` do not come any more"
-    for w,_ in [*chain(*self.want.values()), *self.grid.before(time)]: w.lost = True
+    for slots in self.want.values(): _lose(slots)
+    _lose(self.grid.before(time))
     self.want.clear()
-
-# %% ../../nbs/01_video/08_stream.ipynb #1b576b44
-@patch
-def _sought(self:WindowStream, c, s):
-    "Packets, and those among them that were decoded to frames, from shortly before the first window; None if that fails"
-    goal,said = self.start+self.first*self.hop,len(self.notes)
-    for back in (1, 5, 30):
-        if goal-back<3: return None
-        try: c.seek(self.zero+round((goal-back)/self.base), stream=s)
-        except av.error.FFmpegError: return None
-        packets,head,good = self._read(c, s),[],[]
-        for p in packets:
-            head.append(p)
-            good = [f for f in _decode(p)[0] if not f.is_corrupt and f.pts is not None]
-            if good or len(head)>600: break
-        if good and self._time(good[0].pts)<=goal-.5*back: return packets,head,good
-        del self.notes[said:] # That reading failed there says nothing about the file
-    return None
 
 # %% ../../nbs/01_video/08_stream.ipynb #e7892511
 @patch
-def _may_seek(self:WindowStream, container):
-    "Can a place in the middle be found by its time?"
-    if self.start+self.first*self.hop<=10: return False
-    if container!="mpegts": return self.anew and any(o in container for o in ("mp4", "matroska"))
-    try: return self.file and video_index(self.source).stored is not None
-    except SoccerKDError: return False
-
-@patch
 def _begin(self:WindowStream, s, frames):
     "Make ready for the first window"
-    self.paint,self.rate = Painter(self.recipe, frames[0], s),guessed_rate(s)
-    look = self.paint.look
-    for o in look.notes() if look.hdr or look.doubt else ():
-        if (note := f"{self.name}: {o}") not in self.notes: self.notes.append(note)
-    self.zero,self.base = frames[0].pts or 0,float(s.time_base)
+    self.paint = ToPicture(self.recipe, frames[0], s)
+    self._note_look(self.paint.look)
+    self._count_from(s, frames[0])
     self.want,self.past = OrderedDict(),deque(maxlen=120)
     self.thin = s.codec_context.codec.canonical_name in ("h264", "hevc")
-    last = math.inf if self.end is None else max(math.floor((self.end-self.start-self.length)/self.hop+1e-9)+1, 0)
+    last = math.inf if self.end is None else self._full_windows(self.end, 1e-9)
     views = self.views and (lambda a, b: self.views(a, b, self.paint.size))
     self.grid = WindowGrid(self.recipe, self.length, self.hop, self.start, self.first, last, views)
 
+@patch
+def _note_look(self:WindowStream, look):
+    "Say how unusual pictures are shown"
+    if not (look.hdr or look.doubt): return
+    for o in look.notes():
+        note = f"{self.name}: {o}"
+        if note not in self.notes: self.notes.append(note)
+
+# %% ../../nbs/01_video/08_stream.ipynb #9163859b
 @patch
 def _windows(self:WindowStream, may_seek=True):
     "All windows from `first` on"
@@ -441,32 +361,46 @@ def _windows(self:WindowStream, may_seek=True):
         packets = self._read(c, s)
         head,frames = self._front(packets)
         self._begin(s, frames)
-        trusted,self.sought = self._trusted(c, s, head, frames),None
-        far = trusted and may_seek and self._may_seek(c.format.name)
-        if far: self.sought = self._sought(c, s)
+        trusted = self._trusted(c, s, head, frames)
+        goal = self.start+self.first*self.hop # In seconds
+        far = trusted and may_seek and self._may_wind(c.format.name, goal)
+        self.sought = self._wound(c, s, goal) if far else None
         if not far or self.sought:
             if self._over(): return
-            if trusted:
-                packets,head,frames = self.sought or (packets,[p for p,*_ in head],frames)
-                yield from self._exact(c, s, chain(head, packets), head, frames)
-            else:
-                clock = self._frame_clock(s, frames)
-                opened = chain(head, ((p, *_decode(p)) for p in packets))
-                yield from self._plain(c, s, self._all_frames(s, ((p.is_keyframe, *o) for p,*o in opened), clock), clock)
+            yield from (self._by_packets if trusted else self._by_frames)(c, s, packets, head, frames)
             self._tell()
             return
     yield from self._windows(may_seek=False)
+
+@patch
+def _by_packets(self:WindowStream, c, s, packets, head, frames):
+    head = [p for p,*_ in head]
+    if self.sought: packets,head,frames = self.sought
+    return self._exact(c, s, packets, head, frames)
+
+@patch
+def _by_frames(self:WindowStream, c, s, packets, head, frames):
+    clock = self._frame_clock(s, frames)
+    front = ((p.is_keyframe, got, ok) for p,got,ok in head)
+    timed = self._all_frames(s, chain(front, decode_all(packets)), clock)
+    return self._plain(c, s, timed, clock)
 
 # %% ../../nbs/01_video/08_stream.ipynb #4886289e
 @patch
 def _tell(self:WindowStream):
     "Sentences about what was left out"
-    if self.lost:
-        a,b = self.lost[0][0],self.lost[-1][1]
-        n = len(self.lost)
-        self.notes.append(f"{self.name}: {n} window{'s'*(n>1)} between {a:.2f} and {b:.2f} s {'are' if n>1 else 'is'} left out, since frames there can't be decoded")
+    said = self._said_of_lost() if self.lost else ""
+    if not (self.lost or self.made or self.first):
+        said = f"has no window of {self.length:g} s from {self.start:g} s on"
+    if said: self.notes.append(f"{self.name}: {said}")
 
-    elif not self.made and not self.first: self.notes.append(f"{self.name}: has no window of {self.length:g} s from {self.start:g} s on")
+@patch
+def _said_of_lost(self:WindowStream):
+    n = len(self.lost)
+    (start,_),(_,end) = self.lost[0],self.lost[-1]
+    who = "1 window" if n==1 else f"{n} windows"
+    verb = "is" if n==1 else "are"
+    return f"{who} between {start:.2f} and {end:.2f} s {verb} left out, since frames there can't be decoded"
 
 @patch
 def __iter__(self:WindowStream): return self
@@ -497,6 +431,20 @@ def stream_windows(
     return WindowStream(source, recipe, **kwargs)
 
 # %% ../../nbs/01_video/08_stream.ipynb #1a5d9f19
+def _span(packets):
+    "Ticks from the first packet to the end of the last"
+    pts = [p.pts for p in packets]
+    return max(pts)-min(pts)+max(packets[0].duration or 0, 1)
+
+def _again(old, shift, stream):
+    "A packet once more, `shift` ticks later"
+    p = av.Packet(bytes(old))
+    p.pts = old.pts+shift
+    p.dts = None if old.dts is None else old.dts+shift
+    p.duration,p.is_keyframe = old.duration,old.is_keyframe
+    p.time_base,p.stream = old.time_base,stream
+    return p
+
 def loop_video(
     path, # A short video file
     dest, # Where to write; the ending decides the container
@@ -504,15 +452,13 @@ def loop_video(
 )->Path: # `dest`
     "A long film from a short one, without encoding"
     with open_container(path) as (c, s):
-        packets = [(bytes(p), p.pts, p.dts, p.duration, p.is_keyframe) for p in c.demux(s) if p.size and p.pts is not None]
-        span = max(o[1] for o in packets)-min(o[1] for o in packets)+max(packets[0][3] or 0, 1)
+        packets = [p for p in c.demux(s) if p.size and p.pts is not None]
+        span = _span(packets)
+        rounds = math.ceil(seconds/float(span*s.time_base))
         with atomic_path(dest) as tmp, av.open(str(tmp), "w") as out:
-            t = out.add_stream_from_template(s)
-            for k in range(math.ceil(seconds/float(span*s.time_base))):
-                for data,pts,dts,dur,key in packets:
-                    p = av.Packet(data)
-                    p.pts,p.dts,p.duration,p.is_keyframe,p.time_base,p.stream = pts+k*span,None if dts is None else dts+k*span,dur,key,s.time_base,t
-                    out.mux(p)
+            stream = out.add_stream_from_template(s)
+            for k in range(rounds):
+                for p in packets: out.mux(_again(p, k*span, stream))
     return Path(dest)
 
 # %% ../../nbs/01_video/08_stream.ipynb #fa38b711

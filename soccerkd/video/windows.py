@@ -20,18 +20,25 @@ from .looks import ToRGB, look_of
 from .sampling import segment_times
 
 # %% auto #0
-__all__ = ['clip_recipe', 'roi_box', 'Painter', 'Window', 'Begun', 'WindowGrid', 'Settled', 'Damage']
+__all__ = ['clip_recipe', 'roi_box', 'ToPicture', 'Window', 'Begun', 'WindowGrid', 'Settled', 'Damage']
 
 # %% ../../nbs/01_video/06_windows.ipynb #68e8f068
 def clip_recipe(
     config:dict, # `dls.config`, or the part `data` of a run's config.json
 )->dict: # Keys `n_frames`, `size`, `margin`, `fit`, `slots`
     "How validation makes pixels of a clip"
-    r = dict(n_frames=config["n_frames"], size=config["size"], margin=config.get("margin", 1.125), fit=config.get("fit", "crop"), slots=config.get("slots", 3))
-    if not isinstance(r["size"], int): raise SoccerKDError.of(f"size={r['size']}", "is no square", "train with one number as size")
-    if r["fit"] not in ("crop", "pad", "whole"): raise SoccerKDError.of(f"fit={r['fit']!r}", "is not known", "use 'crop', 'pad' or 'whole'")
-    if round(r["size"]*r["margin"])<r["size"]: raise SoccerKDError.of(f"margin={r['margin']}", "would make pixels up", "train with a margin of 1 or more")
-    return r
+    usual = dict(margin=1.125, fit="crop", slots=3)
+    asked = {k: config.get(k, o) for k,o in usual.items()}
+    _check_recipe(config["n_frames"], config["size"], **asked)
+    return dict(n_frames=config["n_frames"], size=config["size"], **asked)
+
+def _check_recipe(n_frames, size, margin, fit, slots):
+    if not isinstance(size, int):
+        raise SoccerKDError.of(f"size={size}", "is no square", "train with one number as size")
+    if fit not in ("crop", "pad", "whole"):
+        raise SoccerKDError.of(f"fit={fit!r}", "is not known", "use 'crop', 'pad' or 'whole'")
+    if round(size*margin)<size:
+        raise SoccerKDError.of(f"margin={margin}", "would make pixels up", "train with a margin of 1 or more")
 
 # %% ../../nbs/01_video/06_windows.ipynb #36803d50
 def _shown(h, w, short):
@@ -39,25 +46,39 @@ def _shown(h, w, short):
     k = short/min(h, w)
     return max(round(h*k), 1),max(round(w*k), 1)
 
+def _shrunk(a, size):
+    "A square picture in another size, as `square` makes it"
+    if not find_spec("torch"):
+        return np.asarray(Image.fromarray(a).resize((size, size), Image.Resampling.BILINEAR))
+    import torch # To the last bit; Pillow rounds otherwise, by one step of 255 at most
+    from torch.nn.functional import interpolate
+    x = torch.from_numpy(a)[None].permute(0, 3, 1, 2)
+    x = interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+    return x[0].permute(1, 2, 0).numpy()
+
 def _padded(a, size):
     "The whole picture on a black square"
     h,w = a.shape[:2]
     side = max(h, w)
+    top,left = (side-h)//2,(side-w)//2
     res = np.zeros((side, side, 3), np.uint8)
-    res[(side-h)//2:(side-h)//2+h,(side-w)//2:(side-w)//2+w] = a
-    if not find_spec("torch"): return np.asarray(Image.fromarray(res).resize((size, size), Image.Resampling.BILINEAR))
-    import torch # What `square` does, to the last bit; Pillow rounds otherwise, by one step of 255 at most
-    x = torch.nn.functional.interpolate(torch.from_numpy(res)[None].permute(0, 3, 1, 2), size=(size, size), mode="bilinear", antialias=True)
-    return x[0].permute(1, 2, 0).numpy()
+    res[top:top+h,left:left+w] = a
+    return _shrunk(res, size)
+
+def _middle(a, side):
+    "The middle of a picture, as far as it is larger than `side`"
+    y = max(a.shape[0]-side, 0)//2
+    x = max(a.shape[1]-side, 0)//2
+    return a[y:y+side,x:x+side]
+
+def _short_side(recipe): return round(recipe["size"]*recipe["margin"])
 
 def _square(a, recipe):
     "The part of a small picture that the network sees"
-    size,short,fit = recipe["size"],round(recipe["size"]*recipe["margin"]),recipe["fit"]
+    short,fit = _short_side(recipe),recipe["fit"]
     if fit=="pad" and a.shape[0]!=a.shape[1]: a = _padded(a, short)
-    for side in (short, size) if fit=="crop" else (size,):
-        y,x = max(a.shape[0]-side, 0)//2,max(a.shape[1]-side, 0)//2
-        a = a[y:y+side,x:x+side]
-    return a
+    if fit=="crop": a = _middle(a, short)
+    return _middle(a, recipe["size"])
 
 # %% ../../nbs/01_video/06_windows.ipynb #5ecdfa69
 def roi_box(
@@ -66,42 +87,49 @@ def roi_box(
     width:int, # Of the video as shown, in pixels
 )->tuple[int,int,int,int]: # Left, top, right, bottom, in whole pixels inside the picture
     "A region of the picture in pixels"
+    def refuse(fault, remedy): raise SoccerKDError.of(f"roi={roi!r}", fault, remedy) from None
     try: x,y,w,h = map(float, roi)
-    except (TypeError, ValueError): raise SoccerKDError.of(f"roi={roi!r}", "is no region", "give (x, y, width, height)") from None
-    if max(abs(o) for o in (x, y, w, h))<=1: x,y,w,h = x*width,y*height,w*width,h*height
-    if not all(map(math.isfinite, (x, y, w, h))): raise SoccerKDError.of(f"roi={roi!r}", "is no region", "give four numbers")
-    l,t,r,b = max(round(x), 0),max(round(y), 0),min(round(x+w), width),min(round(y+h), height)
-    if r-l<2 or b-t<2: raise SoccerKDError.of(f"roi={roi!r}", f"lies outside the {width}x{height} pixels of the video", "give (x, y, width, height) inside it")
-    return l,t,r,b
+    except (TypeError, ValueError): refuse("is no region", "give (x, y, width, height)")
+    if max(map(abs, (x, y, w, h)))<=1:
+        x,w = x*width,w*width
+        y,h = y*height,h*height
+    if not all(map(math.isfinite, (x, y, w, h))): refuse("is no region", "give four numbers")
+    left,top = max(round(x), 0),max(round(y), 0)
+    right,bottom = min(round(x+w), width),min(round(y+h), height)
+    if right-left<2 or bottom-top<2:
+        refuse(f"lies outside the {width}x{height} pixels of the video", "give (x, y, width, height) inside it")
+    return left,top,right,bottom
 
 # %% ../../nbs/01_video/06_windows.ipynb #42eef61f
-class Painter:
-    "Makes the network's pixels of decoded frames, as `PyAVReader` and the transforms of validation do"
+class ToPicture:
+    "Makes the network's pictures of decoded frames, as `PyAVReader` and the transforms of validation do"
     def __init__(self,
         recipe:dict, # From `clip_recipe`
         frame, # The first frame of the video, for its shape
         stream=None, # The video stream, for the shape of its pixels; square if None
     ):
-        self.recipe,self.scale = recipe,VideoReformatter()
+        self.recipe,self.short = recipe,_short_side(recipe)
         self.look = look_of(stream, frame)
-        self.rgb,self.size = ToRGB(self.look),self.look.size
-    def small(self, part, size):
-        "A region in another size"
+        self.size = self.look.size
+        self.rgb,self.scale = ToRGB(self.look),VideoReformatter()
+    def small(self, part):
+        "A region, small enough for the network"
+        height,width = _shown(*part.shape[:2], self.short)
         part = av.VideoFrame.from_ndarray(np.ascontiguousarray(part), format="rgb24")
         how = dict(interpolation="BILINEAR", threads=1)
-        return self.scale.reformat(part, width=size[1], height=size[0], **how).to_ndarray()
+        return self.scale.reformat(part, width=width, height=height, **how).to_ndarray()
     def __call__(self,
         frame, # From the decoder
         roi=None, # Region, see `roi_box`
         full:dict|None=None, # Keeps the frame in colours for further regions of it
     )->np.ndarray: # uint8 `[size,size,3]`
         "What the network sees of a frame"
-        size = round(self.recipe["size"]*self.recipe["margin"])
-        if roi is None: return _square(self.rgb(frame, _shown(*self.size, size)), self.recipe)
+        if roi is None: return _square(self.rgb(frame, _shown(*self.size, self.short)), self.recipe)
         full = {} if full is None else full
         if "rgb" not in full: full["rgb"] = self.rgb(frame)
-        l,t,r,b = roi_box(roi, *self.size)
-        return _square(self.small(full["rgb"][t:b,l:r], _shown(b-t, r-l, size)), self.recipe)
+        left,top,right,bottom = roi_box(roi, *self.size)
+        part = full["rgb"][top:bottom,left:right]
+        return _square(self.small(part), self.recipe)
 
 # %% ../../nbs/01_video/06_windows.ipynb #ab9e4e94
 @dataclass
@@ -137,30 +165,37 @@ class WindowGrid:
         last:float=math.inf, # Number of the first one that is not wanted any more
         views=None, # From start and end of a window to a dict of regions by name; the whole picture by default
     ):
-        self.n,self.slots,self.length,self.hop,self.start = recipe["n_frames"],recipe["slots"],length,hop,start
-        self.views,self.last,self.open = views or (lambda a, b: {None:None}),last,deque()
+        self.n,self.slots = recipe["n_frames"],recipe["slots"]
+        self.length,self.hop,self.start = length,hop,start
+        self.views = views or (lambda a, b: {None:None})
+        self.last,self.open = last,deque()
         self.begin(first)
     def span(self,
         k:int, # Number of a window
     )->tuple[float,float]: # In seconds
         "Start and end of window `k`"
-        return self.start+k*self.hop,self.start+k*self.hop+self.length
+        start = self.start+k*self.hop
+        return start,start+self.length
     def begin(self,
         k:int, # Number of a window
     ):
         "Go on with window `k`"
         self.next = k
-        self.coming = segment_times(*self.span(k), self.n*self.slots)[self.slots//2::self.slots]
+        moments = segment_times(*self.span(k), self.n*self.slots)
+        self.coming = moments[self.slots//2::self.slots]
     def before(self,
         time, # In seconds
     )->list: # Of (window, place in it)
         "The moments that were not handed out so far and lie before `time`"
         while self.next<self.last and self.coming[0]+1e-6<time: # As in `frames_at`, a microsecond forgives rounding
-            self.open.append(Begun(self.next, self.coming, self.views(*self.span(self.next))))
+            views = self.views(*self.span(self.next))
+            self.open.append(Begun(self.next, self.coming, views))
             self.begin(self.next+1)
         res = []
         for w in self.open:
-            while w.at<self.n and w.times[w.at]+1e-6<time: res.append((w, w.at)); w.at += 1
+            while w.at<self.n and w.times[w.at]+1e-6<time:
+                res.append((w, w.at))
+                w.at += 1
         return res
 
 # %% ../../nbs/01_video/06_windows.ipynb #b966c97f
@@ -175,45 +210,59 @@ class Settled:
         insort(self.waiting, pts)
         if len(self.top)<self.depth: heappush(self.top, pts)
         elif pts>self.top[0]: heapreplace(self.top, pts)
+    def sure(self):
+        "Up to where no earlier time stamp can come"
+        return self.top[0] if len(self.top)==self.depth else -math.inf
     def pairs(self,
         end:bool=False, # Is this all there is?
     ): # Pairs of time stamps
         "Each settled time stamp with the one that follows; at the end of all the last with None"
-        sure = math.inf if end else self.top[0] if len(self.top)==self.depth else -math.inf
-        while len(self.waiting)>1 and self.waiting[1]<=sure: yield self.waiting.pop(0),self.waiting[0]
-        if end and self.waiting: yield self.waiting.pop(),None
+        sure,waiting = math.inf if end else self.sure(),self.waiting
+        while len(waiting)>1 and waiting[1]<=sure: yield waiting.pop(0),waiting[0]
+        if end and waiting: yield waiting.pop(),None
 
 # %% ../../nbs/01_video/06_windows.ipynb #b5e26435
 class Damage:
     "Which frames can't be trusted after packets that could not be decoded, or frames that the decoder calls damaged"
     def __init__(self,
         late:int=0, # Packets by which several threads report an error late
-    ): self.late,self.places,self.keys,self.n,self.bad,self.good = late,OrderedDict(),deque(maxlen=32),0,None,None
+    ):
+        self.late,self.n = late,0 # `n` packets went to the decoder
+        self.places = OrderedDict() # Time stamp to place among the packets
+        self.keys = deque(maxlen=32) # Place and time stamp of the last key frames
+        self.bad = None # Place of the first frame that is in doubt
+        self.good = None # The key frame from which all is right again
     def read(self,
         p, # A packet
     ):
         "A packet goes to the decoder"
         if p.is_keyframe:
             self.keys.append((self.n, p.pts))
-            if self.bad is not None and self.good is None and self.n>self.bad+self.late: self.good = self.keys[-1]
+            mends = self.bad is not None and self.n>self.bad+self.late
+            if mends and self.good is None: self.good = self.keys[-1]
         self.places[p.pts] = self.n
         self.n += 1
         if len(self.places)>300: self.places.popitem(last=False)
     def failed(self):
         "The decoder refused"
-        self.bad,self.good = self.n-1-self.late if self.bad is None else self.bad,None
+        if self.bad is None: self.bad = self.n-1-self.late
+        self.good = None
     def seen(self,
         pts:int, # Time stamp of a frame
     ):
         "The decoder gave a frame and called it damaged; what is predicted from it may be, too"
         at = self.places.get(pts, self.n)
         self.bad = at if self.bad is None else min(self.bad, at)
-        if not self.good or self.good[0]<=at: self.good = next((k for k in self.keys if k[0]>at), None)
+        if self.good and self.good[0]>at: return
+        later = (k for k in self.keys if k[0]>at)
+        self.good = next(later, None)
     def spoils(self,
         pts:int, # Time stamp of a frame
     )->bool:
         "Is this frame made up?"
-        if self.bad is None or (at := self.places.get(pts, self.n))<self.bad: return False
+        if self.bad is None: return False
+        at = self.places.get(pts, self.n)
+        if at<self.bad: return False
         if not self.good or at<self.good[0] or pts<self.good[1]: return True
         self.bad = self.good = None
         return False
@@ -224,5 +273,6 @@ def skip(self:WindowGrid,
     time, # In seconds
 ):
     "Give up all moments before `time`"
-    self.begin(max(self.next, math.ceil((time-self.length-self.start)/self.hop)))
+    after = math.ceil((time-self.length-self.start)/self.hop)
+    self.begin(max(self.next, after))
     for w,_ in self.before(time): w.lost = True
