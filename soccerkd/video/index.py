@@ -17,7 +17,7 @@ from ..core import *
 from .clock import *
 from .files import local_file
 from .looks import Look, look_of
-from .whole import cut_in, doubtful_frames, stump, what_it_lacks
+from .whole import cut_in, doubtful_frames, second_film, stump, what_it_lacks
 
 # %% auto #0
 __all__ = ['video_log', 'by_packets', 'strict_decoding', 'open_container', 'packet_end', 'decoded', 'VideoIndex', 'guessed_rate',
@@ -43,40 +43,15 @@ def _why_unreadable(path, e):
     return _cut_inside(cut) if cut else f"is not a video that FFmpeg knows ({e.strerror})"
 
 # %% ../../nbs/01_video/03_index.ipynb #b15d0002
-def _second_mp4(f, size):
-    "Where a second film begins in an MP4; None if there is none"
-    starts,headers,at = [],0,0
-    for kind,end in mp4_boxes(f, size):
-        if kind=="ftyp": starts.append(at)
-        headers += kind=="moov"
-        at = end
-    return starts[1] if headers>1 and len(starts)>1 else None
-
-def _second_matroska(f, size):
-    "The same of a Matroska file whose first film says how long it is"
-    at,name = 0,None
-    while name!=_segment and at<size:
-        f.seek(at)
-        try: name,n,at = _element(f)
-        except IndexError: return None
-        at = at+n if n is not None else size
-    f.seek(at)
-    return at if at<size and f.read(4)==b"\x1aE\xdf\xa3" else None
-
-def _second_film(source):
-    "Byte at which another film begins; None if there is none"
-    with _rewound(source) as (f, size):
-        head = f.read(12)
-        if head[4:8] in mp4_heads: return _second_mp4(f, size)
-        if head[:4]==b"\x1aE\xdf\xa3": return _second_matroska(f, size)
-
 def _unread(source, n):
     "A sentence about a second film, if the `n` frames are those of the first"
-    second = _second_film(source)
+    second = second_film(source)
     if second is None: return ""
-    with open_container(source) as (c, s): first = sum(p.size>0 and (p.pos or 0)<second for p in c.demux(s))
+    with open_container(source) as (c, s):
+        first = sum(p.size>0 and (p.pos or 0)<second for p in c.demux(s))
     if n>first: return ""
-    return f"holds another film from byte {second} on, which is not read: cat does not join films, ffmpeg -f concat does"
+    what = f"holds another film from byte {second} on, which is not read"
+    return f"{what}: cat does not join films, ffmpeg -f concat does"
 
 # %% ../../nbs/01_video/03_index.ipynb #c81f5a0e
 _one_each = {"h264", "hevc", "vp8", "vp9", "av1", "mjpeg", "prores", "ffv1", "mpeg2video", "png"}

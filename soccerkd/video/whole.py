@@ -11,7 +11,8 @@ import av
 import numpy as np
 
 # %% auto #0
-__all__ = ['mp4_heads', 'mp4_boxes', 'cut_in', 'what_it_lacks', 'stump', 'before_gap', 'no_length', 'doubtful_frames']
+__all__ = ['mp4_heads', 'mp4_boxes', 'cut_in', 'what_it_lacks', 'stump', 'second_film', 'before_gap', 'no_length',
+           'doubtful_frames']
 
 # %% ../../nbs/01_video/02c_whole.ipynb #a12ef8cc
 def mp4_boxes(f, size):
@@ -157,6 +158,36 @@ def _ts_end(source, pid):
     whole = bool(mine) and _stuffed(mine[-1])
     before = 4 if n==192 else 0 # Bytes in front of the mark of a packet
     return whole,(len(data)-i+before)%n==0
+
+# %% ../../nbs/01_video/02c_whole.ipynb #b72a042c
+def _second_mp4(f, size):
+    "Where a second film begins in an MP4; None if there is none"
+    starts,headers,at = [],0,0
+    for kind,end in mp4_boxes(f, size):
+        if kind=="ftyp": starts.append(at)
+        headers += kind=="moov"
+        at = end
+    return starts[1] if headers>1 and len(starts)>1 else None
+
+def _second_matroska(f, size):
+    "The same of a Matroska file whose first film says how long it is"
+    at,name = 0,None
+    while name!=_segment and at<size:
+        f.seek(at)
+        try: name,n,at = _element(f)
+        except IndexError: return None
+        at = at+n if n is not None else size
+    f.seek(at)
+    return at if at<size and f.read(4)==b"\x1aE\xdf\xa3" else None
+
+def second_film(
+    source, # Path, or a file that can be wound
+)->int|None:
+    "Byte at which another film begins, as `cat` leaves it; None if there is none"
+    with _rewound(source) as (f, size):
+        head = f.read(12)
+        if head[4:8] in mp4_heads: return _second_mp4(f, size)
+        if head[:4]==b"\x1aE\xdf\xa3": return _second_matroska(f, size)
 
 # %% ../../nbs/01_video/02c_whole.ipynb #2faf11f8
 def _pack_size(data, at):
