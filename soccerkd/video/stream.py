@@ -6,7 +6,7 @@
 from __future__ import annotations
 import math
 from collections import OrderedDict, deque
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from queue import Full, Queue
 from threading import Event, Thread
