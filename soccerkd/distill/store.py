@@ -130,8 +130,8 @@ def _new_group(path, settings):
     "An empty store, made aside and moved into its place, so that of two who begin one wins"
     zarr,views = require("zarr", "bank"),settings["views"]
     with disk_errors(path): path.parent.mkdir(parents=True, exist_ok=True)
-    aside = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-")
-    with disk_errors(path), aside as tmp:
+    beside = dict(dir=path.parent, prefix=f".{path.name}-")
+    with disk_errors(path), tempfile.TemporaryDirectory(**beside) as tmp:
         g = zarr.open_group(f"{tmp}/bank", mode="w")
         g.create_array("clips", shape=(0,16), chunks=(4096,16), dtype="uint8")
         g.create_array("seeds", shape=(0,views), chunks=(4096,views), dtype="int64")
