@@ -6,6 +6,7 @@
 from __future__ import annotations
 import errno, hashlib, json, os, platform, random, sys, time
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 import numpy as np
@@ -14,9 +15,9 @@ from fastprogress.fastprogress import ConsoleProgressBar, progress_bar
 
 # %% auto #0
 __all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'refuse_pointer', 'disk_errors', 'atomic_path', 'locked',
-           'write_json', 'read_json', 'find_run', 'file_sha256', 'out_of_memory', 'memory_errors', 'watched', 'track',
-           'quiet_bars', 'process_number', 'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16', 'pick_precision',
-           'versions', 'cpu_name', 'machine_info', 'facts_table']
+           'write_json', 'read_json', 'find_run', 'file_sha256', 'out_of_memory', 'memory_errors', 'require', 'watched',
+           'track', 'quiet_bars', 'process_number', 'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16',
+           'pick_precision', 'versions', 'cpu_name', 'machine_info', 'facts_table']
 
 # %% ../nbs/00_core.ipynb #745a5fc9
 class SoccerKDError(ValueError):
@@ -229,6 +230,17 @@ def memory_errors(
         if not out_of_memory(e): raise
         raise SoccerKDError.of(what, f"does not fit into the memory of {device}", remedy) from None
 
+
+# %% ../nbs/00_core.ipynb #9a169401
+def require(
+    package:str, # What to import
+    extra:str, # The extra of soccerkd that installs it
+):
+    "Import an optional package, or say how to get it"
+    try: return import_module(package)
+    except ModuleNotFoundError as e:
+        if e.name!=package: raise
+        raise SoccerKDError.of(package, "is not installed", f"pip install 'soccerkd[{extra}]'") from None
 
 # %% ../nbs/00_core.ipynb #fb62b1c7
 def watched()->bool:

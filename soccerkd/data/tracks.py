@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..core import SoccerKDError, atomic_path, disk_errors, refuse_pointer
+from ..core import SoccerKDError, atomic_path, disk_errors, refuse_pointer, require
 from .events import Events, find_events
 
 # %% auto #0
@@ -241,14 +241,6 @@ def stretches(self:Track)->np.ndarray: # `[N,2]` seconds
     return np.stack([edges[:-1], edges[1:]], 1)
 
 # %% ../../nbs/02_data/10_tracks.ipynb #5adcc2cf
-def _zarr():
-    "Zarr, or how to get it"
-    try: import zarr
-    except ModuleNotFoundError as e:
-        if e.name!="zarr": raise
-        raise SoccerKDError.of("zarr", "is not installed", "pip install soccerkd[bank]") from None
-    return zarr
-
 def only_writer(
     f, # The open file that all writers lock
     path, # What is written, for the message
@@ -295,7 +287,7 @@ class TrackWriter:
 # %% ../../nbs/02_data/10_tracks.ipynb #fe388a16
 def _group(path, mode):
     "The Zarr group of a track, or a sentence why it is none"
-    zarr = _zarr()
+    zarr = require("zarr", "bank")
     try: store = zarr.open_group(str(path), mode=mode)
     except (FileNotFoundError, ValueError, KeyError) as e:
         remedy = "give a folder that a TrackWriter made, a .npz or a .npy"
@@ -308,7 +300,8 @@ def _group(path, mode):
 @patch
 def _open(self:TrackWriter, resume):
     "Take hold of the store, which may hold rows already"
-    zarr,new = _zarr(),not (self.path/"zarr.json").exists()
+    zarr = require("zarr", "bank")
+    new = not (self.path/"zarr.json").exists()
     with disk_errors(self.path):
         self.path.mkdir(parents=True, exist_ok=True)
         others = [o for o in self.path.iterdir() if o.name!=".lock"]

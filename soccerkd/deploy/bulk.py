@@ -10,13 +10,12 @@ from urllib.parse import quote
 import pandas as pd
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..core import SoccerKDError, track
+from ..core import SoccerKDError, require, track
 from ..data.events import find_events
 from .predict import *
 from .predictor import *
 from ..evaluate.watch import video_id
 from ..distill.ray_bank import start_ray
-from ..models.teachers import require
 from ..video.files import video_suffixes
 
 # %% auto #0

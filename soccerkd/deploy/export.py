@@ -17,18 +17,19 @@ from torch import nn,Tensor
 import torch.nn.functional as F
 from fastai.learner import Learner
 from .. import __version__
-from ..core import SoccerKDError, atomic_path, rng_for
+from ..core import SoccerKDError, atomic_path, require, rng_for
 from ..data.clips import is_synthetic
 from ..data.splits import Clip, grouped_split
 from ..data.tables import read_table
 from ..data.transforms import plain
 import soccerkd.distill.runs # Learner.clip_seconds
 from .onnx_clips import *
+from ..evaluate.networks import onnx_runtime
 from ..evaluate.efficiency import interleaved_ms, model_size
 from ..evaluate.metrics import mcnemar
 from ..evaluate.report import Report, report_of
 from ..models.clipnet import ClipNet
-from ..models.teachers import class_names, require
+from ..models.teachers import class_names
 
 # %% auto #0
 __all__ = ['int8_ops', 'FromBytes', 'for_export', 'weights_sha256', 'export_facts', 'onnx_model', 'save_onnx', 'check_clips',

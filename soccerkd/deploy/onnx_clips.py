@@ -4,15 +4,15 @@
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #acaabb0a
 from __future__ import annotations
-import hashlib, importlib, json, os
+import hashlib, json, os
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..core import SoccerKDError, refuse_pointer
+from ..evaluate.networks import onnx_runtime, open_session
 
 # %% auto #0
-__all__ = ['recipe_keys', 'fact_keys', 'checksum_note', 'file_note', 'onnx_runtime', 'usable_cores', 'open_session', 'onnx_facts',
-           'reading_note', 'OnnxClips']
+__all__ = ['recipe_keys', 'fact_keys', 'checksum_note', 'file_note', 'onnx_facts', 'reading_note', 'OnnxClips']
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #465dc651
 def checksum_note(
@@ -33,37 +33,6 @@ def file_note(
             h.update(part)
             left -= len(part)
         return h.hexdigest(),f.read()
-
-# %% ../../nbs/06_deploy/10_onnx.ipynb #5562ea27
-def onnx_runtime():
-    "onnxruntime, or how to get it"
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1") # It is read at the import
-    try: return importlib.import_module("onnxruntime")
-    except ModuleNotFoundError as e:
-        if e.name!="onnxruntime": raise
-        raise SoccerKDError.of("onnxruntime", "is not installed", "pip install 'soccerkd[onnx]'") from None
-
-def usable_cores()->int:
-    "Processor cores that this process may use"
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-def open_session(
-    path, # ONNX file
-    threads:int|None=None, # For one operation; one for each core by default
-): # `onnxruntime.InferenceSession`
-    "A session on the processor that gives memory back"
-    ort = onnx_runtime()
-    o = ort.SessionOptions()
-    o.enable_cpu_mem_arena = o.enable_mem_pattern = False
-    o.intra_op_num_threads = threads or usable_cores()
-    o.inter_op_num_threads = 1
-    o.log_severity_level = 4
-    o.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try: return ort.InferenceSession(str(path), o, providers=["CPUExecutionProvider"])
-    except Exception as e: # Its errors share no class of their own
-        why = str(e).splitlines()[0][:120]
-        fault = f"can't be opened by onnxruntime ({why})"
-        raise SoccerKDError.of(path, fault, "copy it again, or export it again") from None
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #9dc6d097
 recipe_keys = ("n_frames", "size", "margin", "fit", "slots")

@@ -8,12 +8,12 @@ import hashlib, os, sys, time
 from pathlib import Path
 import numpy as np
 import pandas as pd
+from fastcore.basics import num_cpus
 from fastcore.meta import delegates
 from ..core import SoccerKDError
 import soccerkd.evaluate.film, soccerkd.evaluate.timeline # Events.film and Events.plot
 from ..data.events import *
 from ..data.tables import cell_text, read_table, with_numbers
-from .onnx_clips import usable_cores
 from .predictor import *
 from ..evaluate.watch import *
 from ..video.boxes import *
@@ -246,4 +246,4 @@ def predict_speed(
     secs = len(windows)*hop
     spent = dict(decoding=wall, decoding_cpu=cpu, network=net_wall, network_cpu=net_cpu, both=both, both_cpu=both_cpu)
     each = {k:v/secs for k,v in spent.items()}
-    return dict(times_real_time=secs/both, windows=len(windows), **each, cores=usable_cores(), threads=threads)
+    return dict(times_real_time=secs/both, windows=len(windows), **each, cores=num_cpus(), threads=threads)

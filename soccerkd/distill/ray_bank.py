@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 from fastcore.all import patch
-from ..core import SoccerKDError, track
+from ..core import SoccerKDError, require, track
 from ..data.clips import *
 from ..data.splits import Clip
 from .bank import *
 from .marks import *
-from ..models.teachers import network_of, require
+from ..models.teachers import network_of
 
 # %% auto #0
 __all__ = ['AskTeacher', 'ray_bank', 'start_ray']

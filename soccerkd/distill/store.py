@@ -11,9 +11,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 from fastcore.all import patch
-from ..core import SoccerKDError, disk_errors, locked
+from ..core import SoccerKDError, disk_errors, locked, require
 from .marks import as_json, view_seeds
-from ..models.teachers import require
 
 # %% auto #0
 __all__ = ['pack_answers', 'unpack_answers', 'AnswerStore']

@@ -7,15 +7,15 @@ from __future__ import annotations
 import json, os, sys
 from contextlib import contextmanager, nullcontext
 from copy import copy
-from importlib import import_module
 from pathlib import Path
 import numpy as np
-from fastcore.basics import patch
-from ..core import SoccerKDError, file_sha256, refuse_pointer
+from fastcore.basics import num_cpus, patch
+from ..core import SoccerKDError, file_sha256, refuse_pointer, require
 from ..video.windows import clip_recipe
 
 # %% auto #0
-__all__ = ['TorchFrames', 'plain_array', 'ask_for', 'what_name', 'OnnxFrames', 'Frames', 'as_network']
+__all__ = ['TorchFrames', 'plain_array', 'ask_for', 'what_name', 'onnx_runtime', 'open_session', 'OnnxFrames', 'Frames',
+           'as_network']
 
 # %% ../../nbs/05_evaluate/11b_networks.ipynb #0111e202
 class TorchFrames:
@@ -191,6 +191,31 @@ def _of_learner(learn, what, device, **given):
 
 def _given(**kwargs): return {k:v for k,v in kwargs.items() if v is not None}
 
+# %% ../../nbs/05_evaluate/11b_networks.ipynb #bf2762d8
+def onnx_runtime():
+    "onnxruntime, or how to get it"
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1") # It is read at the import
+    return require("onnxruntime", "onnx")
+
+def open_session(
+    path, # ONNX file
+    threads:int|None=None, # For one operation; one for each core by default
+): # `onnxruntime.InferenceSession`
+    "A session on the processor that gives memory back"
+    ort = onnx_runtime()
+    refuse_pointer(path)
+    o = ort.SessionOptions()
+    o.enable_cpu_mem_arena = o.enable_mem_pattern = False
+    o.intra_op_num_threads = threads or num_cpus()
+    o.inter_op_num_threads = 1
+    o.log_severity_level = 4
+    o.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try: return ort.InferenceSession(str(path), o, providers=["CPUExecutionProvider"])
+    except Exception as e: # Its errors share no class of their own
+        why = str(e).splitlines()[0][:120]
+        fault = f"can't be opened by onnxruntime ({why})"
+        raise SoccerKDError.of(path, fault, "copy it again, or export it again") from None
+
 # %% ../../nbs/05_evaluate/11b_networks.ipynb #985f8491
 class OnnxFrames:
     "A network in an ONNX file that answers for frames"
@@ -204,7 +229,7 @@ class OnnxFrames:
     ):
         self.path,self.stats = Path(path),stats or None
         if not self.path.is_file(): raise SoccerKDError.of(path, "does not exist", "check the path")
-        self.session,self.id = _session(path),file_sha256(path)
+        self.session,self.id = open_session(path),file_sha256(path)
         self.input = self.session.get_inputs()[0]
         told = _onnx_notes(self.session)
         self.vocab,self.length = told.get("vocab"),told.get("clip_seconds")
@@ -220,23 +245,6 @@ def _onnx_notes(session):
     notes = session.get_modelmeta().custom_metadata_map
     keys = ("vocab", "recipe", "temperature", "clip_seconds")
     return {k:json.loads(notes[k]) for k in keys if k in notes}
-
-def _session(path):
-    "The file, opened by onnxruntime on the processor"
-    refuse_pointer(path)
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1") # It is read at the import
-    try: ort = import_module("onnxruntime")
-    except ModuleNotFoundError as e:
-        if e.name!="onnxruntime": raise
-        raise SoccerKDError.of("onnxruntime", "is not installed", "pip install 'soccerkd[onnx]'") from None
-    o = ort.SessionOptions()
-    o.enable_cpu_mem_arena = o.enable_mem_pattern = False # Memory goes back
-    o.log_severity_level = 4
-    o.add_session_config_entry("session.intra_op.allow_spinning", "0") # Another thread decodes
-    try: return ort.InferenceSession(str(path), o, providers=["CPUExecutionProvider"])
-    except Exception as e: # Its errors share no class of their own
-        why = str(e).splitlines()[0][:120]
-        raise SoccerKDError.of(path, f"can't be opened by onnxruntime ({why})", "export it again") from None
 
 # %% ../../nbs/05_evaluate/11b_networks.ipynb #2a90fa53
 @patch(as_prop=True)

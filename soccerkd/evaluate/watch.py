@@ -8,7 +8,7 @@ import ctypes, hashlib, json, math, os, time
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 import numpy as np
-from fastcore.basics import patch
+from fastcore.basics import num_cpus, patch
 from ..core import SoccerKDError, disk_errors, track
 from ..data.tracks import *
 from .networks import *
@@ -199,9 +199,7 @@ def decoding_threads(
     n:int|None=None, # What was asked for
 )->int:
     "Threads that decode: one for each core, 4 at most, by default"
-    if n: return n
-    if hasattr(os, "sched_getaffinity"): return min(len(os.sched_getaffinity(0)), 4)
-    return min(os.cpu_count() or 1, 4)
+    return n or min(num_cpus(), 4)
 
 # %% ../../nbs/05_evaluate/12_watch.ipynb #6dc9dbb7
 _instant = 1e-6 # Seconds: a window for a single frame

@@ -153,8 +153,9 @@ def _head(answered, i, network):
 
 def _class_row(answered, i, name):
     "A class, and how probable each network finds it"
-    tick = f"<b>{_tick} " if name==answered.clips[i].label else ""
-    res = f"<tr><td style='padding-right:.8em'>{tick}{html.escape(name)}</td>"
+    told = html.escape(name)
+    if name==answered.clips[i].label: told = f"<b>{_tick} {told}</b>"
+    res = f"<tr><td style='padding-right:.8em'>{told}</td>"
     j = answered.vocab.index(name)
     for n,p in enumerate(answered.probs.values()):
         res += f"<td style='min-width:8em'>{_bar(p[i,j], _colour(n))}</td>"

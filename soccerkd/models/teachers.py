@@ -4,15 +4,14 @@
 
 # %% ../../nbs/03_models/05a_teachers.ipynb #15074675
 from __future__ import annotations
-from importlib import import_module
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ..core import SoccerKDError
+from ..core import SoccerKDError, require
 from .clipnet import *
 
 # %% auto #0
-__all__ = ['SeenAs', 'class_names', 'network_of', 'class_order', 'InOrder', 'Ensemble', 'TimmNet', 'timm_net', 'require']
+__all__ = ['SeenAs', 'class_names', 'network_of', 'class_order', 'InOrder', 'Ensemble', 'TimmNet', 'timm_net']
 
 # %% ../../nbs/03_models/05a_teachers.ipynb #7dfc18da
 class SeenAs(nn.Module):
@@ -191,14 +190,3 @@ def timm_net(
     model = TimmNet(net, head, stats=stats, config=config, limits=limits, head_name=own, **how)
     model.native,model.file_heads = native,gone
     return model
-
-# %% ../../nbs/03_models/05a_teachers.ipynb #9a169401
-def require(
-    package:str, # What to import
-    extra:str, # The extra of soccerkd that installs it
-):
-    "Import an optional package, or say how to get it"
-    try: return import_module(package)
-    except ModuleNotFoundError as e:
-        if e.name!=package: raise
-        raise SoccerKDError.of(package, "is not installed", f"pip install soccerkd[{extra}]") from None

@@ -351,7 +351,7 @@ def to_yuv(
     pix:np.ndarray, # Picture [h,w,4]
     look:Look, # Vignette and noise
     rng, # Generator
-    sigma:np.ndarray=None, # Grain scaled to the noise of the clip, int16
+    sigma:np.ndarray, # Grain scaled to the noise of the clip, int16
 ): # Frame of PyAV
     "What a sensor makes of a picture: darker corners, noise in the brightness"
     h,w = pix.shape[:2]
