@@ -26,6 +26,7 @@ from soccerkd.data.soccerdb1 import *
 from soccerkd.data.stretches import *
 from soccerkd.data.events import *
 from soccerkd.data.tracks import *
+from soccerkd.data.spans import *
 from soccerkd.models.clipnet import *
 from soccerkd.models.tam import *
 from soccerkd.models.image import *
@@ -57,6 +58,7 @@ from soccerkd.evaluate.record import *
 from soccerkd.evaluate.efficiency import *
 from soccerkd.evaluate.figures import *
 from soccerkd.evaluate.calibration import *
+from soccerkd.evaluate.task import *
 from soccerkd.evaluate.report import *
 from soccerkd.evaluate.views import *
 from soccerkd.evaluate.labels import *

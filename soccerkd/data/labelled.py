@@ -45,8 +45,16 @@ class Clip:
     @property
     def key(self)->tuple:
         "What tells this stretch from all others in this process; frames in memory are told by their content"
-        what = hash(np.asarray(self.path).tobytes()) if self.in_memory else str(self.path)
+        what = hash(self.content.tobytes()) if self.in_memory else str(self.path)
         return what,self.start,self.end
+    @property
+    def content(self)->np.ndarray:
+        "What lies in memory, as an array"
+        return np.ascontiguousarray(self.path)
+    @property
+    def origin(self):
+        "What this is a stretch of; frames in memory are a whole"
+        return self.key[:2] if self.in_memory else os.path.realpath(self.path)
 
 # %% ../../nbs/02_data/03c_labelled.ipynb #8677a0dd
 def _is_picture(path): return path.suffix.lower() in image_suffixes

@@ -90,12 +90,8 @@ def check_leak(
             what = f"group {c.group}" if c.group else "a clip without a group"
             raise SoccerKDError.of(what, f"is in {seen[c.group]} and in {name}", _apart)
         end = np.inf if c.end is None else c.end
-        files.setdefault(_file_of(c), []).append((c.start, end, name, c))
+        files.setdefault(c.origin, []).append((c.start, end, name, c))
     for stretches in files.values(): _no_overlap(stretches)
-
-def _file_of(c):
-    "What clips are stretches of; frames in memory have none"
-    return c.key[:2] if c.in_memory else os.path.realpath(c.path)
 
 def _no_overlap(stretches):
     "In order of their start: no stretch of a file may begin before those of another split have ended"
@@ -137,7 +133,7 @@ def clip_mark(
     "What tells this clip from all others, on any machine"
     h = hashlib.sha256(f"{clip.start:.6f} {clip.end}".encode())
     path = clip.path
-    if clip.in_memory: h.update(np.ascontiguousarray(path).data)
+    if clip.in_memory: h.update(clip.content.data)
     elif Path(path).is_dir():
         pictures = [o for o in sorted(Path(path).iterdir()) if o.suffix.lower() in image_suffixes]
         for o in pictures: h.update(o.name.encode()+_ends(o))

@@ -12,6 +12,7 @@ from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..core import SoccerKDError, atomic_path, disk_errors, refuse_pointer, require
 from .events import Events, find_events
+from ..video.sampling import frames_at
 
 # %% auto #0
 __all__ = ['Track', 'known_values', 'only_writer', 'TrackWriter', 'open_track']
@@ -202,17 +203,21 @@ def nearest(self:Track,
     past,ahead = times-self.times[before],self.times[after]-times
     return np.where(past<=ahead, before, after)
 
+# %% ../../nbs/02_data/10_tracks.ipynb #c23dee34
 @patch
 def at(self:Track,
     times, # Moments in seconds, rising
-    within:float|None=None, # How far away a value may be, in seconds; half a step of the track by default
+    within:float|None=None, # How far away a value may be, in seconds; by default half a step of the track, a whole one for frames
+    frames:bool=False, # Are values those of frames, each on the screen until the next one? Otherwise the nearest one counts
 )->Track: # In memory; its mask is false where nothing is known
-    "The value nearest to each moment"
+    "The value at each moment"
     times = np.asarray(times, float)
     if not len(self): self._no("is empty", "give one with values")
-    if within is None: within = self._step()/2
-    rows = self.nearest(times)
-    far = np.abs(self.times[rows]-times)>within+1e-6
+    rows = np.array(frames_at(times, self.times)) if frames else self.nearest(times)
+    if within is None: within = self._step()/(1 if frames else 2)
+    late = times-self.times[rows]
+    early = 1e-6 if frames else within+1e-6
+    far = (late>within+1e-6) | (late<-early)
     unique,back = np.unique(rows, return_inverse=True)
     found = self[unique] # Each row is read once
     def spread(a): return None if a is None else a[back]

@@ -90,6 +90,14 @@ def _events_of(tracks, **how):
     starts,ends = spans[order].T
     return find_events(probs[order], starts, ends, parts[0].names, players=who[order], **how)
 
+def _decoded(track, facts, find):
+    "Events of a track of answers, as the task of the network says, if it has one"
+    decode = getattr(facts.get("task"), "decode", None)
+    if decode is None: return track.events(**find)
+    events = decode(track, **{k:v for k,v in find.items() if k!="video"})
+    events.video = find["video"]
+    return events
+
 def _gap_notes(name, length, hop):
     "What share of a film the windows look at, if there are gaps between them"
     if hop<=length+1e-6: return []
@@ -111,7 +119,7 @@ def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
         speed = None if log.done else _fill(log, stream, load, bs)
     tracks = log.tracks(facts["vocab"], head)
     find = dict(find, video=str(video) if stream.file else stream.name)
-    ev = tracks[None].events(**find) if boxes is None else _events_of(tracks, **find)
+    ev = _decoded(tracks[None], facts, find) if boxes is None else _events_of(tracks, **find)
     notes = log.entries[-1]["notes"]+_gap_notes(find["video"], how["length"], how["hop"])
     ev.attrs.update(notes=list(dict.fromkeys(notes)), speed=speed)
     ev.attrs["network"] = network_notes(facts, find.get("none", "none"))
@@ -174,6 +182,13 @@ def _check_asked(several, out, bs, roi, boxes):
         raise SoccerKDError.of("roi and boxes", "are two views of one picture", "give one of them")
     if bs<1: raise SoccerKDError.of(f"bs={bs}", "is no number of windows", "give 1 or more")
 
+def _check_settings(facts, boxes, find):
+    "A mistake in the settings is told before the work, not after it"
+    decode = getattr(facts.get("task"), "decode", None)
+    if decode is None: find_events([], [], [], facts["vocab"], **find)
+    elif boxes is not None:
+        raise SoccerKDError.of(f"boxes and {facts['task']!r}", "don't go together", "make a track for each player with video_track")
+
 def _once(load):
     "A function that loads the network when it is called first"
     loaded = []
@@ -206,7 +221,7 @@ def predict_video(
     out = out and Path(out)
     _check_asked(several, out, bs, roi, boxes)
     facts,load = promise_of(model, device)
-    find_events([], [], [], facts["vocab"], **kwargs) # A mistake in the settings is told before the work, not after it
+    _check_settings(facts, boxes, kwargs)
     length = length or facts["length"] or 2.
     if hop is None: hop = default_hop(length)
     when = dict(length=length, hop=hop, start=start, end=end)

@@ -28,6 +28,7 @@ def _weights_id(model):
 # %% ../../nbs/06_deploy/07c_predictor.ipynb #fb260227
 class TorchClips(TorchFrames):
     "A trained Learner that answers for frames"
+    task = None # Of the Learner, if it does not learn one label a clip
     def __init__(self,
         learn, # From `teacher_learner`, `distill_learner` or `load_run`
         id:str|None=None, # Checksum of the weights; computed by default
@@ -39,9 +40,10 @@ class TorchClips(TorchFrames):
             remedy = "train with ClipDataLoaders, or load its run folder"
             raise SoccerKDError.of("this Learner", "has no loaders of clips", remedy)
         temperature = float(getattr(learn, "temperature", 1.))
+        self.task = getattr(learn, "task", None)
         self._take(learn.model, learn.dls.device, dict(
             recipe=clip_recipe(config),
-            vocab=class_names(learn) or list(learn.dls.vocab),
+            vocab=_named(class_names(learn) or config.get("vocab"), self.task),
             id=id or _weights_id(learn.model),
             temperature=temperature,
             length=learn.clip_seconds(),
@@ -52,8 +54,18 @@ class TorchClips(TorchFrames):
         self.precision = getattr(model, "precision", "fp32")
         for k,v in facts.items(): setattr(self, k, v)
     def ask(self, model, x):
-        "Probabilities `[B,K]` of a batch; each row sums to 1"
+        "Probabilities `[B,K]` of a batch, whose rows sum to 1; of a task what it asks for"
+        if self.task is not None: return (self.task.ask or _call)(model, x)
         return (model(x)/self.temperature).softmax(1)
+
+def _call(model, x): return model(x)
+
+def _named(vocab, task):
+    "The names of the answers, without which there are no events"
+    if vocab is not None: return list(vocab)
+    whose = "this Learner" if task is None else repr(task)
+    remedy = "use video_track and the task's decode, or give the loaders names="
+    raise SoccerKDError.of(whose, "has no names for its answers", remedy)
 
 # %% ../../nbs/06_deploy/07c_predictor.ipynb #1b1507e4
 def clip_length(
@@ -89,9 +101,16 @@ def _run_config(path):
     "The config.json of a run folder, which has to say how the network was trained"
     config = read_json(path/"config.json")
     if isinstance(config, dict) and {"data", "weights_sha256"}<=set(config):
-        if isinstance(config["data"], dict): return config
+        if isinstance(config["data"], dict): return _of_clips(path, config)
     remedy = "give the folder that `save_run` wrote"
     raise SoccerKDError.of(path/"config.json", "does not say how the network was trained", remedy)
+
+def _of_clips(path, config):
+    "Refuse a run that only its task can make something of"
+    task = config.get("record", {}).get("task")
+    if task is None: return config
+    remedy = "load it where the task is at hand, with load_run(path, task=it), and give the Learner"
+    raise SoccerKDError.of(path, f"is a run of the task {task!r}", remedy)
 
 def _run_facts(path):
     "What decoding needs to know of a run folder"
@@ -116,7 +135,8 @@ def _facts(model):
         id=model.id,
         temperature=model.temperature,
         length=getattr(model, "length", None),
-        calibration=getattr(model, "calibration", None))
+        calibration=getattr(model, "calibration", None),
+        task=getattr(model, "task", None))
 
 def _promised_run(path, device):
     "Facts and loader of a run folder"
@@ -177,6 +197,7 @@ def network_notes(
     none:str|None="none", # The class that makes no events; None if there is meant to be none
 )->list[str]: # Sentences
     "What to keep in mind about a network's answers"
+    if facts.get("task") is not None: return [] # Its scores need not be probabilities of classes that exclude each other
     notes,found = [],facts.get("calibration") or {}
     if found.get("note"): notes.append(f"the network: {found['note']}")
     if not found and facts["temperature"]==1: notes.append(_uncalibrated)

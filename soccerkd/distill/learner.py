@@ -145,6 +145,7 @@ adamw = partial(TorchOptim, opt=torch.optim.AdamW, fused=True, betas=(.9,.99), e
 # %% ../../nbs/04_distill/02_learner.ipynb #a59bc105
 class ClipLearner(Learner):
     "fastai's `Learner`, which says what to do when a batch does not fit into memory"
+    task = None # What it learns, if it is not one label a clip
     def one_batch(self, i, b):
         try: return super().one_batch(i, b)
         except (RuntimeError, MemoryError) as e:
@@ -172,30 +173,34 @@ def teacher_learner(
     weights=None, # File of weights; a classifier of another width is dropped
     freeze:str|None=None, # `backbone` trains the head alone; by default all layers train
     precision:str="auto", # See `pick_precision`
-    metrics=accuracy, # As in fastai
+    metrics=None, # As in fastai; accuracy by default, or those of the task
     n_frames:int|None=None, # Frames per clip; those of `dls` by default
     wd:float=.01, # Weight decay
     opt_func=adamw, # As in fastai
-    loss_func=None, # Cross-entropy by default
+    loss_func=None, # Cross-entropy by default, or that of the task
     cbs=None, # Further callbacks
     bank=None, # From `bank_features`: the head of a frozen backbone is trained on banked features, without a look at a clip
     compile=False, # True or a mode of `torch.compile`: compile the network, or say why not
     checkpoint:bool=False, # Compute the stages twice and keep less, see `checkpoint_stages`
+    task=None, # A `Task`, for anything but one label a clip: makes the network from its name, gives loss and metrics
     **kwargs, # For `create_model`
 )->Learner:
     "A Learner for clips"
     if freeze not in (None, "backbone"):
         raise SoccerKDError.of(f"freeze={freeze!r}", "is not known", "use None or 'backbone'")
     made = not isinstance(model, nn.Module)
-    if made: model = _network_for(dls, model, n_frames, weights, kwargs)
+    settings = dict(name=model, **kwargs) if made else None
+    if made: model = _network_for(dls, model, n_frames, weights, kwargs, task)
     if freeze: freeze_backbone(model)
     if made and freeze and weights is None: refuse_random_backbone(model)
     groups = model_groups if isinstance(model, ClipNet) else _one_group
-    learn = ClipLearner(dls, model, loss_func=loss_func or CrossEntropyLossFlat(), metrics=metrics, wd=wd,
+    if metrics is None: metrics = accuracy if task is None else list(task.metrics)
+    learn = ClipLearner(dls, model, loss_func=loss_func or _loss_of(task), metrics=metrics, wd=wd,
         opt_func=opt_func, cbs=cbs, splitter=groups, train_bn=not freeze)
     learn.remove_cb(Recorder)
     learn.add_cb(LateRecorder())
     learn.record = dict(weights=str(weights) if weights else None, freeze=freeze, test_looks=0)
+    if task is not None: learn.bind_task(task, settings)
     tell_classes(model, dls)
     if checkpoint: checkpoint_stages(model)
     if compile: learn.use_compile(compile)
@@ -203,13 +208,28 @@ def teacher_learner(
     return learn if bank is None else learn.train_head(bank)
 
 # %% ../../nbs/04_distill/02_learner.ipynb #301c8a0c
-def _network_for(dls, name, n_frames, weights, kwargs):
-    "A network by its name, for the classes and the frames of some loaders"
+def _network_for(dls, name, n_frames, weights, kwargs, task=None):
+    "A network by its name, for the classes and the frames of some loaders, or for a task"
+    if task is not None:
+        if weights is not None: kwargs = dict(kwargs, weights=weights)
+        return task.network(dls, name, **kwargs)
     config = getattr(dls, "config", None) or {}
     n_frames = n_frames or config.get("n_frames", 8)
     return create_model(name, n_classes=len(dls.vocab), n_frames=n_frames, weights=weights, **kwargs)
 
 def _one_group(model): return [list(model.parameters())]
+
+def _loss_of(task): return CrossEntropyLossFlat() if task is None else task.loss
+
+@patch
+def bind_task(self:ClipLearner,
+    task, # A `Task`
+    settings:dict|None=None, # `name` and settings that its network was made with; None for a network that was given
+)->ClipLearner: # Itself
+    "Let a task say how this Learner is judged, kept and used"
+    self.task = task
+    self.record = {**self.record, "task":task.name, "network":settings}
+    return self
 
 # %% ../../nbs/04_distill/02_learner.ipynb #159ae7ed
 def tell_classes(

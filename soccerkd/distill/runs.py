@@ -206,7 +206,7 @@ def save_run(
     with disk_errors(config): path.mkdir(parents=True, exist_ok=True)
     with disk_errors(config), locked(path): _write_run(learn, path, extra) # One after the other, if two write here
     learn.run_path = path
-    if not read_json(config)["rebuild"]: print(_note_of(learn, path))
+    if not _can_come_back(read_json(config)): print(_note_of(learn, path))
     return path
 
 def _note_of(learn, path):
@@ -227,16 +227,26 @@ def _run_of(path):
         raise SoccerKDError.of(path/"config.json", fault, "give the folder that `save_run` or `soccerkd demo` wrote")
     return config
 
-def _filled(path, config, model):
-    "The network of a run with its weights: the one that its configuration makes, or the one that was given"
+def _can_come_back(config):
+    "Is the network one that a name stands for, or that its task makes?"
+    return bool(config.get("rebuild", config["model"]) or config["record"].get("network"))
+
+def _made_again(config, task):
+    "The network of a run without its weights, as its configuration or its task makes it"
+    settings = config["record"].get("network")
+    if task is None or settings is None: return model_from_config(config["model"])
+    return task.network(task.blank(config["data"], "cpu"), **settings)
+
+def _filled(path, config, model, task):
+    "The network of a run with its weights: the one that its configuration or task makes, or the one that was given"
     file = path/"model.safetensors"
     if not file.exists(): raise SoccerKDError.of(path, "has no model.safetensors", "train it again")
     if file_sha256(file)!=config["weights_sha256"]:
         raise SoccerKDError.of(file, "is not the file that was saved (checksum differs)", "copy the run folder again")
-    if model is None and not config.get("rebuild", bool(config["model"])):
+    if model is None and not _can_come_back(config):
         fault = f"holds a {config.get('network', 'network')} that can't be built from a name"
         raise SoccerKDError.of(path, fault, "make the network yourself and say load_run(path, model=it)")
-    net = model_from_config(config["model"]) if model is None else model
+    net = _made_again(config, task) if model is None else model
     try: net.load_state_dict(load_file(file))
     except (SafetensorError, RuntimeError) as e: raise _other_weights(file, net, model is None, e) from None
     return net
@@ -257,11 +267,20 @@ def read_run(
     path, # Folder that `save_run` wrote, or that of a recipe or of `soccerkd distill`, see `find_run`
     model=None, # The network, if it is one that no name stands for: it gets the weights
     device=None, # Where it will answer, see `pick_device`: without a GPU a run in fp16 answers in fp32
+    task=None, # The `Task` of the run, if it has one
 )->tuple[dict,nn.Module]: # What config.json says; the network on the CPU, in evaluation mode
     "Configuration and network of a run folder; nothing in it is executed"
     path = find_run(path)
     config = _run_of(path)
-    return config,_ready(_filled(path, config, model), config, pick_device(device))
+    _same_task(path, config, task)
+    return config,_ready(_filled(path, config, model, task), config, pick_device(device))
+
+def _same_task(path, config, task):
+    "Refuse to load a run as something else"
+    theirs,ours = config["record"].get("task"),task and task.name
+    if theirs==ours: return
+    if theirs is None: raise SoccerKDError.of(path, f"is a run of clips with labels, not of the task {ours!r}", "leave task= out")
+    raise SoccerKDError.of(path, f"is a run of the task {theirs!r}", "load it where the task is at hand, with load_run(path, task=it)")
 
 def _ready(net, config, device):
     "The network of a run with its classes, its precision and what it began with"
@@ -302,9 +321,10 @@ def _counted(dl, names):
     return res
 
 # %% ../../nbs/04_distill/03_runs.ipynb #286a90cd
-def _loaders_of(path, config, dls, device):
+def _loaders_of(path, config, dls, device, task=None):
     "Loaders that count the classes of a run as it does"
     if dls is None:
+        if config["data"] and task is not None: return task.blank(config["data"], device)
         if config["data"]: return ClipDataLoaders.blank(config["data"], device)
         raise SoccerKDError.of(path, "doesn't say how its loaders are made", "say load_run(path, dls=loaders)")
     theirs,ours = _classes_of(config),getattr(dls, "vocab", None)
@@ -329,14 +349,17 @@ def load_run(
     dls=None, # Loaders to go on with; by default loaders without clips, enough for `predict`
     device=None, # See `pick_device`
     model=None, # The network, if it is one that no name stands for: it gets the weights
+    task=None, # The `Task` of the run, if it has one
 )->Learner:
     "The Learner of a run folder; nothing in it is executed"
     path = find_run(path)
-    dls = _loaders_of(path, _run_of(path), dls, device)
-    config,net = read_run(path, model, dls.device)
+    config = _run_of(path)
+    _same_task(path, config, task)
+    dls = _loaders_of(path, config, dls, device, task)
+    config,net = read_run(path, model, dls.device, task)
     if net.vocab is None: net.vocab = getattr(dls, "vocab", None)
     precision = getattr(net, "precision", None)
-    learn = teacher_learner(dls, net, precision="fp32") # Without a scaled loss
+    learn = teacher_learner(dls, net, precision="fp32", task=task) # Without a scaled loss
     if isinstance(net, ClipNet): net.precision = precision
     learn.record,learn.run_path = config["record"],path
     learn.trained_seconds = config.get("clip_seconds")
@@ -346,7 +369,7 @@ def load_run(
 @patch
 def new_empty(self:ClipDataLoaders)->ClipDataLoaders:
     "Loaders that know classes and transforms, and no clips"
-    if self.config: return ClipDataLoaders.blank(self.config, self.device)
+    if self.config: return type(self).blank(self.config, self.device)
     return super(ClipDataLoaders, self).new_empty()
 
 @patch
@@ -354,7 +377,7 @@ def without_training(self:ClipLearner)->ClipLearner: # With the same network
     "A Learner with what answers need, and no more"
     net = bare(self.model)
     precision = getattr(net, "precision", None)
-    kept = dict(metrics=self.metrics, loss_func=self.loss_func, wd=self.wd)
+    kept = dict(metrics=self.metrics, loss_func=self.loss_func, wd=self.wd, task=self.task)
     res = teacher_learner(self.dls.new_empty(), net, precision="fp32", **kept)
     if precision: net.precision = precision # That of the network, which is this one
     for k in ("record", "run_path", "temperature", "path", "model_dir"):

@@ -184,10 +184,15 @@ def _of_learner(learn, what, device, **given):
         model.to(device)
     recipe = clip_recipe({**config, **_given(**given)})
     temperature = float(getattr(learn, "temperature", 1.))
-    ask = ask_for(what or "probabilities", temperature)
-    vocab = class_names(learn) or list(dls.vocab)
+    ask = ask_for(what or _asked_by_task(learn) or "probabilities", temperature)
+    vocab = class_names(learn) or config.get("vocab")
     facts = dict(vocab=vocab, length=learn.clip_seconds(), temperature=temperature)
     return TorchFrames(model, recipe, ask, dls.device, teacher_mark(model), **facts)
+
+def _asked_by_task(learn):
+    "How the task of a Learner asks; None if it has none"
+    task = getattr(learn, "task", None)
+    return task and (task.ask or "logits")
 
 def _given(**kwargs): return {k:v for k,v in kwargs.items() if v is not None}
 

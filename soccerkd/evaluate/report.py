@@ -5,7 +5,6 @@
 # %% ../../nbs/05_evaluate/03_report.ipynb #163cc03e
 from __future__ import annotations
 import json
-from contextlib import contextmanager
 from pathlib import Path
 from zipfile import BadZipFile
 import numpy as np
@@ -20,6 +19,7 @@ from ..distill.runs import *
 from .calibration import ece, nll
 from .efficiency import *
 from .metrics import *
+from .task import *
 from ..models.clipnet import count_params
 from ..models.teachers import class_names
 
@@ -50,17 +50,6 @@ def _refuse_strangers(labels, known):
     remedy = "leave them out, or name them as it does"
     raise SoccerKDError.of(f"clips of the class {odd[0]}", fault, remedy)
 
-# %% ../../nbs/05_evaluate/03_report.ipynb #93139375
-@contextmanager
-def _asked(model, device):
-    "`model` in evaluation mode on `device`; afterwards its parts train again if they did"
-    trained = [m for m in model.modules() if m.training]
-    model.eval().to(device)
-    try:
-        with torch.inference_mode(): yield
-    finally:
-        for m in trained: m.training = True
-
 # %% ../../nbs/05_evaluate/03_report.ipynb #b8e8242b
 def ask_network(
     learn:Learner, # Any Learner on clips
@@ -72,7 +61,7 @@ def ask_network(
     batch = f"a batch of {getattr(dl, 'bs', 'these')} clips"
     room = memory_errors(batch, dl.device, "use loaders with a smaller bs, or device='cpu'")
     parts = []
-    with _asked(learn.model, dl.device), room:
+    with evaluating(learn.model, dl.device), room:
         for xb,yb in dl:
             said = [o.float().cpu() for o in f(learn.model, plain(xb))]
             parts.append([*said, plain(yb).cpu()])
@@ -223,14 +212,15 @@ def report_on(
 
 # %% ../../nbs/05_evaluate/03_report.ipynb #df150b46
 def evaluate(
-    learn:Learner, # Any Learner on clips
+    learn:Learner, # Any Learner on clips, or one with a task
     dl=None, # A loader with labels; the validation set by default, "test" for the clips held back
     timing:bool=True, # Measure milliseconds per clip
     again:bool=False, # Allow a further look at the test set
-)->Report:
+)->Report: # Of a Learner with a task a `TaskReport`
     "Scores of a network; a look at test clips is counted, a second one refused unless `again`"
     dl,name,looks = choose_set(learn, dl, again)
-    res = report_on(learn, dl, timing)
+    report = report_on if getattr(learn, "task", None) is None else task_report
+    res = report(learn, dl, timing)
     res.update(split=name, test_looks=looks)
     return res
 
