@@ -209,6 +209,10 @@ def save_run(
     if not _can_come_back(read_json(config)): print(_note_of(learn, path))
     return path
 
+def _can_come_back(config):
+    "Is the network one that a name stands for, or that its task makes?"
+    return bool(config.get("rebuild", config["model"]) or config["record"].get("network"))
+
 def _note_of(learn, path):
     "What is said of a network that no name stands for"
     kept = f"all weights are kept, but this {type(bare(learn.model)).__name__} can't be built from a name"
@@ -226,10 +230,6 @@ def _run_of(path):
         fault = f"is not that of a run (it has no {lacks[0]})"
         raise SoccerKDError.of(path/"config.json", fault, "give the folder that `save_run` or `soccerkd demo` wrote")
     return config
-
-def _can_come_back(config):
-    "Is the network one that a name stands for, or that its task makes?"
-    return bool(config.get("rebuild", config["model"]) or config["record"].get("network"))
 
 def _made_again(config, task):
     "The network of a run without its weights, as its configuration or its task makes it"

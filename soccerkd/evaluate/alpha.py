@@ -27,6 +27,7 @@ from .labels import *
 from .metrics import *
 from .report import answers, report_of
 from .study import *
+from .task import *
 from ..models.speed import keep_memory
 from ..models.teachers import network_of
 
@@ -67,6 +68,8 @@ class DistillTrial:
         precision:str="auto", # See `pick_precision`
         options:dict|None=None, # Of the students, for `create_model`, such as `dropout`
         steady:bool=True, # Train by the rule of `fit_steady`; False is the plain one-cycle schedule
+        task=None, # A `Task` of student and teacher, if it is not one label a clip
+        teach:dict|None=None, # How the teacher teaches: settings of `distill_learner`, such as `loss`
     ):
         if split not in ("valid", "test"):
             raise SoccerKDError.of(f"split={split!r}", "is not known", "use 'valid' or 'test'")
@@ -76,6 +79,8 @@ class DistillTrial:
             fault = "is neither a module nor a Learner"
             raise SoccerKDError.of(f"teacher={teacher!r:.60}", fault, "give a trained network")
         self.split,self.precision,self.options = split,precision,options or {}
+        self.task,self.teach = task,teach or {}
+        self.score = "accuracy" if task is None else task.score
     @property
     def settings(self)->dict:
         "What is the same for all trials, and decides their results"
@@ -83,22 +88,34 @@ class DistillTrial:
         training = dict(teacher=teacher_mark(self.teacher), epochs=self.epochs, lr=self.lr, views=self.views)
         judge = dict(judged=self.split, precision=self.precision, options=self.options)
         rule = dict(steady=True) if self.steady else {} # Studies of before have no such word
+        if self.task is not None: rule["task"] = self.task.name
+        if self.teach: rule["teach"] = plain_values(self.teach)
         return {**data, **training, **judge, **rule}
-    def judge(self, model)->dict: # `accuracy`, `macro_f1`, `loss`
+    def judge(self, model)->dict: # `accuracy`, `macro_f1`, `loss`; or what the judge of the task says
         "Scores of a network on the clips that are judged by"
         dl = self.dls.valid if self.split=="valid" else self.dls.heldout()
+        if self.task is not None: return judged(self.task, *collect_answers(SimpleNamespace(model=model), dl))
         z,y,_ = answers(SimpleNamespace(model=model), dl)
         r = report_of(z, y, self.dls.vocab)
         return dict(accuracy=r["clip_accuracy"], macro_f1=r["macro_f1"], loss=r["nll"])
     @cached_property
-    def teacher_accuracy(self)->float: return self.judge(self.teacher)["accuracy"]
+    def teacher_score(self)->float: return self.judge(self.teacher)[self.score]
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #cceba64c
 @patch(as_prop=True)
 def bank_path(self:DistillTrial)->Path:
     "A folder of its own for each teacher and way to show clips"
-    mark = seed_for(teacher_mark(self.teacher), self.views, preprocessing(self.dls))
+    whose = teacher_mark(self.teacher),self.views,preprocessing(self.dls)
+    if self.task is not None: whose = *whose,self.task.name
+    mark = seed_for(*whose)
     return self.folder/f"bank-{mark:08x}"
+
+def said_by(
+    teacher:nn.Module, # Any network
+    x, # A batch
+): # Its answer, whatever that is
+    "What a bank of a task keeps"
+    return teacher(x)
 
 @patch
 def _seen(self:DistillTrial, items):
@@ -107,7 +124,8 @@ def _seen(self:DistillTrial, items):
     if not self.views: return part
     if getattr(self, "heard", None) is None:
         self.teacher.to(self.dls.device)
-        bank = TeacherBank.make(self.bank_path, self.dls, self.teacher, views=self.views)
+        what = "logits" if self.task is None else said_by
+        bank = TeacherBank.make(self.bank_path, self.dls, self.teacher, views=self.views, what=what)
         self.heard = Heard(bank)
     bank = self.heard.bank
     return part.with_views(bank.seeds_of(bank.rows_of(part)))
@@ -140,8 +158,9 @@ def learner(self:DistillTrial,
     kd = {} # Of a student alone
     if alpha:
         teacher = self.heard if self.views else self.teacher
-        kd = dict(teacher=teacher, alpha=alpha, temperature=temperature, unlabelled=more)
-    learn = distill_learner(part, student, weights=None, precision=self.precision, metrics=[], **kd, **self.options)
+        kd = dict(teacher=teacher, alpha=alpha, temperature=temperature, unlabelled=more, **self.teach)
+    how = dict(precision=self.precision, metrics=[], task=self.task)
+    learn = distill_learner(part, student, weights=None, **how, **kd, **self.options)
     if self.steady: calm_classifier(learn.model)
     return learn
 
@@ -160,7 +179,7 @@ def __call__(self:DistillTrial, **cell)->dict: # `accuracy`, `macro_f1`, `loss`,
     with learn.no_bar(), learn.no_logging():
         fit(self.passes(learn.dls), self.lr, cbs=NoValidation()) # Judged once, at the end
     steps = self.passes(learn.dls)*len(learn.dls.train)
-    return dict(**self.judge(learn.model), steps=steps, teacher=self.teacher_accuracy)
+    return dict(**self.judge(learn.model), steps=steps, teacher=self.teacher_score)
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #84b71cbe
 @delegates(DistillTrial)
@@ -184,7 +203,8 @@ def distill_study(
         remedy = f"use {', '.join(trial.defaults)}"
         raise SoccerKDError.of(f"the grid's {odd[0]!r}", "is no setting of a student", remedy)
     full = [{**trial.defaults, **part} for part in parts]
-    return study(full, trial, seeds, storage, name, trial.settings, trials=trials, patience=patience)
+    how = dict(target=trial.score, trials=trials, patience=patience)
+    return study(full, trial, seeds, storage, name, trial.settings, **how)
 
 def _beside(storage):
     "The folder of a file of SQLite, or `runs`"
@@ -253,9 +273,11 @@ def paired_table(
     control:dict, # Settings of the control, such as `dict(alpha=0)`
     within=(), # Columns in which a trial and its control are alike, such as `clips`
     score:str="accuracy", # What is compared
+    results=(), # Further columns that are no settings, such as the scores of a task
 )->pd.DataFrame: # Settings that vary, `mean`, `low`, `high`, `p`, `p_holm`, `n`
     "Differences to a control, seed by seed"
-    keys = [k for k in table if k not in _measured and table[k].nunique()>1]
+    results = {*_measured, score, *results}
+    keys = [k for k in table if k not in results and table[k].nunique()>1]
     at = np.logical_and.reduce([table[k]==v for k,v in control.items()])
     if not at.any():
         raise SoccerKDError.of(f"the control {control}", "is in no row of the table", "name settings of a trial")
