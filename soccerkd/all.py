@@ -37,6 +37,7 @@ from soccerkd.models.teachers import *
 from soccerkd.models.zoo import *
 from soccerkd.models.fast import *
 from soccerkd.distill.losses import *
+from soccerkd.distill.answers import *
 from soccerkd.distill.callback import *
 from soccerkd.distill.more_losses import *
 from soccerkd.distill.features import *

@@ -12,6 +12,7 @@ from fastcore.all import delegates, patch
 from ..core import SoccerKDError, memory_errors, track
 from ..data.clips import *
 from ..data.splits import *
+from .answers import *
 from .callback import *
 from .marks import *
 from .store import *
@@ -55,8 +56,9 @@ def begin(cls:TeacherBank,
     "A bank that knows all the clips, with the answers that are there already"
     name = _asked(what)[0]
     network = _known(teacher, dls, name).to(dls.device)
-    probe = None if name=="logits" else _probe(dls, network, what, split, views)
-    want = _bank_settings(dls, network, name, split, probe, views=views, dtype=dtype, top_k=top_k, block=block)
+    probe,reliable = (None,False) if name=="logits" else _probe(dls, network, what, split, views)
+    kind = dict(reliable=True) if reliable else {}
+    want = _bank_settings(dls, network, name, split, probe, dtype, top_k, views=views, block=block, **kind)
     bank = cls.empty(path, want)
     _of_one_kind(path, bank.settings, want)
     if probe is not None: bank._same_answer(dls, probe)
@@ -116,19 +118,18 @@ _reserved = "clips seeds values classes rest answered train valid".split() # Oth
 
 def _asked(what):
     "The name of what is kept, and how it is asked for"
-    if what=="logits": return what,lambda m,x: m(x)
-    if what=="features": return what,lambda m,x: m.body_features(x)
-    name = getattr(what, "__name__", repr(what))
-    if callable(what) and name.isidentifier() and name not in _reserved: return name,what
+    name,ask = asked(what)
+    if name.isidentifier() and name not in _reserved: return name,ask
     remedy = "use 'logits', 'features', or a function with a name of its own"
     raise SoccerKDError.of(f"what={name}", "can't be kept", remedy)
 
 def _probe(dls, teacher, what, split, views):
-    "The answer to the first view of the first clip"
+    "The answer to the first view of the first clip, and whether it comes with a reliability"
     clips = loader_of(dls, split).dataset.items
     first = view_seeds([clip_mark(clips[0])], views)[:,:1]
     table = first.repeat(len(clips), 0) # Loaders want a row for each clip
-    return ask_teacher(dls, teacher, [0], table, 1, what, split)[0,0]
+    said,reliable = _ask(dls, teacher, [0], table, 1, what, split)
+    return said[0,0],reliable
 
 # %% ../../nbs/04_distill/08_bank.ipynb #dabff9ee
 @patch
@@ -199,7 +200,11 @@ def ask_teacher(
     what="logits", # As in `TeacherBank.begin`
     split:str="train", # Or `valid`
 )->Tensor: # `[n,V,...]`, on the CPU
-    "What the teacher says to all views of some clips"
+    "What the teacher says to all views of some clips; a reliability is the last number of each answer"
+    return _ask(dls, teacher, items, seeds, bs, what, split)[0]
+
+def _ask(dls, teacher, items, seeds, bs, what, split):
+    "The answers, and whether they come with a reliability"
     name,ask = _asked(what)
     places = class_order(class_names(teacher), dls.vocab) if name=="logits" else None
     views,dl,said = seeds.shape[1],loader_of(dls, split),[]
@@ -209,10 +214,23 @@ def ask_teacher(
     with room, frozen(teacher), torch.inference_mode():
         for at in range(0, len(pairs), bs):
             x = dl.batch_of(pairs[at:at+bs], seeds=seeds)[0]
-            z = ask(teacher, x).float().cpu()
+            z = ask(teacher, x)
+            reliable,z = isinstance(z, Answer),_as_tensor(z, name).float().cpu()
             _fits(z, name, len(x), len(dls.vocab))
             said.append(z if places is None else z[:,places])
-    return torch.cat(said).unflatten(0, (len(items), views))
+    return torch.cat(said).unflatten(0, (len(items), views)),reliable
+
+def _as_tensor(z, name):
+    "What a store can keep: one tensor, with the reliability after the values"
+    if isinstance(z, Tensor): return z
+    if not isinstance(z, Answer):
+        raise SoccerKDError.of(f"what={name}", f"gives {type(z).__name__}", "a bank keeps one tensor or Answer: make one bank a head")
+    w = z.reliability
+    if w.shape!=z.values.shape[:-1]:
+        fault = f"gives values {list(z.values.shape)} with a reliability {list(w.shape)}"
+        raise SoccerKDError.of(f"what={name}", fault, "a bank keeps one for each vector, such as [B,J] for [B,J,2]")
+    known = without_gaps(z.values, torch.zeros_like(z.values), w)
+    return torch.cat([known, w[...,None].to(known.dtype)], -1)
 
 def _fits(z, name, n_clips, n_classes):
     "Refuse answers that have no row for each clip, and logits that are not of these classes"
@@ -221,6 +239,13 @@ def _fits(z, name, n_clips, n_classes):
         raise SoccerKDError.of("the teacher", fault, "give one that was trained on these classes")
     if len(z)!=n_clips:
         raise SoccerKDError.of(f"what={name}", f"gives {list(z.shape)} for {n_clips} clips", "let it give [B,...]")
+
+@patch
+def as_said(self:TeacherBank,
+    answer:Tensor, # As it is kept
+): # Tensor, or `Answer` with its reliability
+    "An answer of the bank as the teacher gave it"
+    return Answer(answer[...,:-1], answer[...,-1]) if self.settings.get("reliable") else answer
 
 # %% ../../nbs/04_distill/08_bank.ipynb #e709ba35
 def check_replay(
@@ -248,7 +273,7 @@ def check(self:TeacherBank,
     "Check that this bank is about these clips, seen in this way"
     self.refresh()
     maker = "TeacherBank.make" if what!="features" else "bank_features"
-    if self.what!=what: raise SoccerKDError.of(self.path, f"holds {self.what} and no {what}", f"make one with {maker}")
+    if self.what!=what: raise self._holds_other(what, maker)
     self._same_classes(dls)
     if teacher is not None: self._same_teacher(teacher, what)
     if changed := changed_input(dls, self.settings["input"], self.settings["split"]):
@@ -270,6 +295,12 @@ def attach(self:TeacherBank,
     return dls.with_views(self.seeds_of(rows)), rows
 
 # %% ../../nbs/04_distill/08_bank.ipynb #31db951e
+@patch
+def _holds_other(self:TeacherBank, what, maker):
+    "The error of a bank that keeps something else"
+    fault = f"holds {self.what} and no {what}"
+    return SoccerKDError.of(self.path, fault, f"ask for what it holds with what=, or make one with {maker}")
+
 @patch
 def _same_classes(self:TeacherBank, dls):
     "Refuse loaders of other classes; another order will do"

@@ -4,17 +4,18 @@
 
 # %% ../../nbs/04_distill/01_callback.ipynb #4141577b
 from __future__ import annotations
-import inspect, math
+import math
 from contextlib import contextmanager
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, GatherPredsCallback
 from fastai.callback.training import GradientAccumulation
 from fastai.layers import NoneReduce
 from fastai.learner import Learner, Recorder
 from fastcore.all import L, delegates, patch, store_attr
 from ..core import SoccerKDError
+from .answers import *
 from .inside import mixer_of
 from .losses import *
 from ..models.teachers import class_names, class_order
@@ -44,30 +45,38 @@ class DistillCallback(Callback):
         teacher=None, # Module, or Learner whose model is used; not needed with a bank
         alpha=.5, # Weight of the teacher's term, 0 to 1, or a function of training progress; the labels get 1-alpha
         temperature=4., # Softens both sides; a number or a function of training progress
-        loss=soft_target, # Called with (student logits, teacher logits, temperature=...), and with target=... if it has such a parameter
-        trust=None, # Function from teacher logits `[B,K]` to `[B]` in 0 to 1, such as `certainty`: `alpha` is multiplied by it, clip by clip
+        loss=soft_target, # Called with the student's and the teacher's answer, and with `temperature` and `target`, the labels, if it takes them; or a dict: head to loss
+        trust=None, # Function from the teacher's logits `[B,K]`, or other answer, to `[B]` or `[B,T]` in 0 to 1, such as `certainty`: `alpha` is multiplied by it
         unlabelled=None, # A loader of further clips, whose labels, if any, are not used: the teacher speaks about them too
         bank=None, # A `TeacherBank`, whose answers are taken instead of asking the teacher
+        what="logits", # The teacher is asked for: `logits`, its ordinary answer; `features` of its body; or a function of teacher and inputs
+        weights=None, # Of several heads: head to number; 1 by default
     ):
-        store_attr("alpha,temperature,loss,trust,unlabelled,bank")
-        self.owner = teacher
-        self.takes = set(inspect.signature(loss).parameters)
+        store_attr("alpha,temperature,loss,trust,unlabelled,bank,what")
+        self.owner,self.weights = teacher,dict(weights or {})
+        self.topic,self.ask = asked(what)
+        self.takes = set().union(*map(loss_takes, self._losses()))
         self._check_loss()
         if not callable(alpha): value_at(alpha, 0.)
         if not callable(temperature): value_at(temperature, 0., "temperature", 1e-3, 1e3)
         self._check_teacher()
     @property
     def teacher(self)->nn.Module: return self.owner.model if isinstance(self.owner, Learner) else self.owner
+    def _losses(self): return list(self.loss.values()) if isinstance(self.loss, dict) else [self.loss]
 
 # %% ../../nbs/04_distill/01_callback.ipynb #0de69b5c
 @patch
 def _check_loss(self:DistillCallback):
     "Refuse a loss that can't do what is asked for"
-    name = f"loss={_name(self.loss)}"
-    if self.trust and "reduction" not in self.takes:
-        raise SoccerKDError.of(name, "gives no loss for each clip, which trust= needs", "use soft_target")
-    if self.unlabelled is not None and "target" in self.takes:
-        raise SoccerKDError.of(name, "needs labels", "use soft_target for clips without labels")
+    for f in self._losses():
+        check_loss(f)
+        name = f"loss={name_of(f)}"
+        if self.trust and not gives_each(f):
+            raise SoccerKDError.of(name, "gives no loss for each clip, which trust= needs", "use soft_target")
+        if self.unlabelled is not None and "target" in loss_takes(f):
+            raise SoccerKDError.of(name, "needs labels", "use soft_target for clips without labels")
+    odd = [str(k) for k in self.weights if isinstance(self.loss, dict) and k not in self.loss]
+    if odd: raise SoccerKDError.of("weights=", f"names {', '.join(odd)}, which no loss is for", "name heads of loss=")
 
 @patch
 def _check_teacher(self:DistillCallback):
@@ -76,45 +85,53 @@ def _check_teacher(self:DistillCallback):
     if only_bank or isinstance(self.teacher, nn.Module): return
     raise SoccerKDError.of(f"teacher={self.owner!r:.60}", "is neither a module nor a Learner", "give a trained network")
 
-def _name(f): return getattr(f, "__name__", type(f).__name__)
-
 # %% ../../nbs/04_distill/01_callback.ipynb #5f379f43
 @patch
-def before_fit(self:DistillCallback):
-    "Line the classes up by name, move the teacher to the data's device, open the bank"
-    ours = getattr(self.learn.dls, "vocab", None)
+def line_up(self:DistillCallback)->list|None: # The classes of the data, if the answers are about classes
+    "Line the classes up by name, move the teacher to the data's device"
     if self.teacher is self.learn.model:
         raise SoccerKDError.of("the teacher", "is the student itself", "give another network")
+    ours = getattr(self.learn.dls, "vocab", None) if self.topic=="logits" else None
     self.places = class_order(class_names(self.owner), ours)
     if self.teacher is not None: self.teacher.to(self.dls.device)
+    return ours
+
+@patch
+def before_fit(self:DistillCallback):
+    "Line the classes up, open the bank, forget the parts of other trainings"
+    ours = self.line_up()
     if self.bank is not None:
-        self.learn.dls,self.rows = self.bank.attach(self.dls, self.teacher)
+        self.learn.dls,self.rows = self.bank.attach(self.dls, self.teacher, self.topic)
         self.banked_places = class_order(self.bank.vocab, ours, self.bank.path)
-    self.parts,self.stream = [],iter(())
+    self.parts,self.heads,self.stream = [],{},iter(())
 
 def _moved(z, places):
     "Answers whose classes are in another order"
-    return z if places is None else z[...,places]
+    if places is None: return z
+    if isinstance(z, Answer): return Answer(z.values[...,places], z.reliability)
+    if isinstance(z, Tensor): return z[...,places]
+    fault = "counts its classes in another order than the data, and has several heads"
+    raise SoccerKDError.of("the teacher", fault, "make the loaders with its vocab=, or choose a head with what=")
 
 # %% ../../nbs/04_distill/01_callback.ipynb #8b1a9359
 @patch
 def answer(self:DistillCallback,
     xb=None, # Inputs; those of the current batch by default
-)->Tensor: # Logits `[B,K]`
+): # Logits `[B,K]`, or what else it is asked for
     "What the teacher says to a batch, or said to it"
     if self.bank is not None and xb is None: return self.banked()
     if xb is None: xb = self.xb
-    with frozen(self.teacher) as teacher: return self.in_order(teacher(*xb))
+    with frozen(self.teacher) as teacher: return self.in_order(self.ask(teacher, *xb))
 
 @patch
 def in_order(self:DistillCallback,
-    logits:Tensor, # As the teacher gives them
-)->Tensor: # The same, class by class as the student's data counts them
+    said, # As the teacher says it
+): # The same; logits class by class as the student's data counts them
     "The teacher's answer in the order of our classes"
-    return _moved(logits, self.places)
+    return _moved(said, self.places)
 
 @patch
-def banked(self:DistillCallback)->Tensor: # Logits `[B,K]`
+def banked(self:DistillCallback): # Logits `[B,K]`, or what else the bank keeps
     "What the teacher said to the clips of the current batch, in the views they are shown in"
     x = self.xb[0]
     if mixer_of(self.learn) is not None:
@@ -122,57 +139,105 @@ def banked(self:DistillCallback)->Tensor: # Logits `[B,K]`
     if getattr(x, "index", None) is None:
         raise SoccerKDError.of("the loader", "doesn't say which clips it gives", "use ClipDataLoaders with a bank")
     clip,view = x.index.cpu().numpy(),x.view_index.cpu().numpy()
-    said = self.bank.answer(self.rows[clip], view)
-    return _moved(said, self.banked_places).to(self.pred.device, non_blocking=True) # A GPU need not have finished first
+    said = self.bank.answer(self.rows[clip], view).to(x.device, non_blocking=True) # A GPU need not have finished first
+    return _moved(self.bank.as_said(said), self.banked_places)
 
 # %% ../../nbs/04_distill/01_callback.ipynb #351b6beb
 @patch
 def kd_loss(self:DistillCallback,
-    ours:Tensor, # Student's logits `[B,K]`
+    ours:Tensor, # Student's answer, such as logits `[B,K]`
     theirs:Tensor, # Teacher's
-    **kw, # For the loss, such as `reduction`
+    loss=None, # That of a head; the only one by default
+    lead=None, # Shape of the answers, such as `[B]`, to get the loss of each; else their mean
 )->Tensor:
     "The teacher's term alone"
-    kw["temperature"] = value_at(self.temperature, self.pct_train, "temperature", 1e-3, 1e3)
-    if "target" in self.takes:
-        if mixer_of(self.learn) is not None:
-            fault = "needs one label for each clip"
-            raise SoccerKDError.of(f"loss={_name(self.loss)}", fault, "leave out MixUp and CutMix")
-        kw["target"] = self.y
-    return self.loss(ours, theirs, **kw)
+    loss,given = loss or self.loss,self._given(loss or self.loss)
+    same_shapes(ours, theirs, loss, "give both the same classes" if self.topic=="logits" else "give both the same shape")
+    if ours.is_floating_point() and theirs.is_floating_point(): ours,theirs = full_precision(ours, theirs)
+    if lead is not None: return each_answer(loss, ours, theirs, lead, **given)
+    return answer_loss(ours, theirs, loss=loss, **given)
+
+@patch
+def _given(self:DistillCallback, loss):
+    "What a loss may be given: the temperature, and the labels if it takes them"
+    progress = getattr(self.learn, "pct_train", 0.) # `validate()` before any training
+    given = dict(temperature=value_at(self.temperature, progress, "temperature", 1e-3, 1e3))
+    if "target" not in loss_takes(loss): return given
+    name = f"loss={name_of(loss)}"
+    if not len(self.yb): raise SoccerKDError.of(name, "needs labels", "use soft_target for clips without labels")
+    if mixer_of(self.learn) is None: return {**given, "target":self.y}
+    raise SoccerKDError.of(name, "needs one label for each clip", "leave out MixUp and CutMix")
 
 # %% ../../nbs/04_distill/01_callback.ipynb #268a75f3
 @patch
 def after_loss(self:DistillCallback):
     "Replace the loss that will be differentiated; keep both parts for the recorder"
-    alpha = value_at(self.alpha, self.pct_train)
-    hard = self.learn.loss_grad
-    ours,theirs = self._both()
-    if self.trust is not None: kd = self._trusted(ours, theirs, alpha, hard)
-    else:
-        kd = self.kd_loss(ours, theirs)
-        self.learn.loss_grad = mix_loss(hard, kd, alpha)
-    self.hard,self.kd,self.now = hard.detach(),kd.detach(),alpha
-    self.parts.append((len(self.pred), self.hard, self.kd))
+    alpha = self._alpha_now()
+    hard = self.learn.loss_grad if len(self.yb) else None
+    heard = self.answer()
+    ours,theirs = self._with_more(heard)
+    share = None if self.trust is None else alpha*self.trust(values_of(theirs)).clamp(0, 1)
+    term,kd = self.teachers_term(ours, theirs, share)
+    if hard is None: self.learn.loss_grad = term
+    elif share is None: self.learn.loss_grad = mix_loss(hard, term, alpha)
+    else: self.learn.loss_grad = term+self.labels_term(1-share[:n_clips(self.pred)], hard)
     self.learn.loss = self.learn.loss_grad.detach().clone()
+    self.now = alpha
+    self._note(term.new_tensor(math.nan) if hard is None else hard, kd)
+    if hard is None: self.learn.yb = _as_targets(heard)
 
 @patch
-def _both(self:DistillCallback):
+def _note(self:DistillCallback, hard, kd):
+    "Keep both parts of a batch, and those of each head"
+    self.hard,self.kd = hard.detach(),kd.detach()
+    self.parts.append((n_clips(self.pred), self.hard, self.kd))
+    for k,part in self.each.items(): self.heads.setdefault(k, []).append(part)
+
+@patch
+def _with_more(self:DistillCallback, heard):
     "What student and teacher say to the batch, and to clips without labels if there are any"
-    ours,theirs = self.pred,self.answer()
-    if self.unlabelled is None: return ours,theirs
+    if self.unlabelled is None: return self.pred,heard
     xb = self.more()
-    ours = torch.cat([ours, self.learn.model(*xb)])
-    return ours,torch.cat([theirs, self.answer(xb)])
+    more = self.learn.model(*xb)
+    return joined(self.pred, more),joined(heard, self.answer(xb))
+
+# %% ../../nbs/04_distill/01_callback.ipynb #704f6f27
+@patch
+def teachers_term(self:DistillCallback,
+    ours, # What the student says
+    theirs, # What the teacher says
+    share:Tensor|None=None, # `[B]` or `[B,T]`: how much of each answer's loss counts, 0 to 1
+)->tuple[Tensor,Tensor]: # With the shares, and without; scalars
+    "The teacher's term, all heads together; `each` has the number of answers and the mean of each head"
+    pairs = pair_heads(ours, theirs, self.loss)
+    if odd := [str(k) for k in self.weights if k not in pairs]:
+        raise SoccerKDError.of("weights=", f"names {', '.join(odd)}, which no head is called", "name heads of the answers")
+    parts = {k:self._head(*pair, share) for k,pair in pairs.items()}
+    self.each = {k:(n, kd.detach()) for k,(_,kd,n) in parts.items()}
+    weights = {k:self.weights.get(k, 1.) for k in parts}
+    return tuple(sum(weights[k]*o[i] for k,o in parts.items()) for i in (0, 1))
 
 @patch
-def _trusted(self:DistillCallback, ours, theirs, alpha, hard):
-    "Mix both terms clip by clip, by the trust in the teacher; gives the teacher's term"
-    weight = alpha*self.trust(theirs).clamp(0, 1)
-    each = self.kd_loss(ours, theirs, reduction="none")
-    labels = self.labels_term(1-weight[:len(self.pred)], hard)
-    self.learn.loss_grad = (weight*each).mean()+labels
-    return each.mean()
+def _head(self:DistillCallback, ours, theirs, loss, share):
+    "The term of one head with the shares, and without; the number of its answers"
+    ours,(theirs,reliability) = values_of(ours),as_answer(theirs)
+    n = ours.shape[:-1].numel() if ours.ndim>1 else len(ours)
+    counts = share if reliability is None else reliability
+    if counts is None:
+        kd = self.kd_loss(ours, theirs, loss)
+        return kd,kd,n
+    lead = max((o.shape for o in (share, reliability) if o is not None), key=len)
+    each = self.kd_loss(ours, without_gaps(theirs, ours, counts), loss, lead)
+    shared = each if share is None else _spread(share, lead)*each
+    if reliability is None: return shared.mean(),each.mean(),n
+    w = _spread(reliability, lead)
+    return reliable_mean(shared, w),reliable_mean(each, w),w.sum()
+
+def _spread(w, lead):
+    "A weight for each clip as one for each of its answers"
+    if w.shape==lead[:w.ndim]: return w.view(*w.shape, *[1]*(len(lead)-w.ndim)).expand(lead)
+    fault = f"gives {list(w.shape)} where answers are {list(lead)}"
+    raise SoccerKDError.of("trust=", fault, "give one number for each clip, or for each answer")
 
 # %% ../../nbs/04_distill/01_callback.ipynb #4df9d25b
 @patch
@@ -188,43 +253,105 @@ def more(self:DistillCallback)->tuple: # Inputs of one batch
 def hard_each(self:DistillCallback)->Tensor: # `[B]`
     "Loss against the label, clip by clip"
     f,mixer = self.learn.loss_func,mixer_of(self.learn)
+    if not gives_each(f if mixer is None else mixer.old_lf):
+        fault = "gives no loss for each clip, which trust= needs"
+        raise SoccerKDError.of(f"loss_func={name_of(f)}", fault, "let it take reduction='none'")
     if mixer is None:
         with NoneReduce(f) as each: return each(self.pred, *self.yb)
     with NoneReduce(mixer.old_lf): return f(self.pred, *self.yb) # Which asks the other for both labels
 
 @patch
 def labels_term(self:DistillCallback,
-    share:Tensor, # `[B]`: how much of each clip's loss counts, 0 to 1
+    share:Tensor, # `[B]` or `[B,T]`: how much of each loss counts, 0 to 1
     hard:Tensor, # The loss function's value for the batch
 )->Tensor: # Scalar; `hard` itself if every share is 1
     "The labels' term, on the scale of the loss function"
-    each = self.hard_each()
+    each,share = _alike(self.hard_each(), share)
     total = each.sum()
     total = torch.where(total==0, torch.ones_like(total), total) # If all losses are zero, there is nothing to share
     return hard*(share*each).sum()/total
 
+def _alike(each, share):
+    "Losses and shares in one row: of each label where there is a share for it, else of each clip"
+    if each.numel()==share.numel(): return each.flatten(),share.flatten()
+    return tuple(o.reshape(len(share), -1).mean(1) for o in (each, share))
+
+# %% ../../nbs/04_distill/01_callback.ipynb #4a6879a2
+@patch
+def __call__(self:DistillCallback, event_name):
+    "As any callback, which sleeps in validation, unless there are no labels to compute a loss with"
+    if event_name=="after_loss" and self._has_to_judge(): return self.judge()
+    return Callback.__call__(self, event_name)
+
+@patch
+def _has_to_judge(self:DistillCallback):
+    "Is this a batch of a validation without labels, whose loss is asked for?"
+    if self.training or len(self.yb) or not self.run: return False
+    return not any(isinstance(o, GatherPredsCallback) for o in self.learn.cbs)
+
+@patch
+def judge(self:DistillCallback):
+    "The teacher's term as the loss of a batch without labels"
+    self._alpha_now()
+    if self.teacher is None:
+        fault = "has no labels, and the bank does not know its clips"
+        raise SoccerKDError.of("the validation set", fault, "give the teacher beside the bank, or labels")
+    if not hasattr(self, "parts"): self.line_up()
+    heard = self.answer(self.xb)
+    self.learn.loss_grad = self.teachers_term(self.pred, heard)[1]
+    self.learn.loss = self.learn.loss_grad.clone()
+    self.learn.yb = _as_targets(heard)
+
+@patch
+def _alpha_now(self:DistillCallback):
+    "The weight of the teacher, which is all there is without labels"
+    alpha = value_at(self.alpha, getattr(self.learn, "pct_train", 0.))
+    if len(self.yb) or alpha==1: return alpha
+    raise SoccerKDError.of(f"alpha={alpha:g}", "leaves a part to labels that the batch does not have", "use alpha=1")
+
+def _as_targets(heard):
+    "An answer as the labels of a batch"
+    values = values_of(heard)
+    return tuple(values) if isinstance(values, (tuple, list)) else (values,)
+
 # %% ../../nbs/04_distill/01_callback.ipynb #952a51e8
 class DistillRecorder(Callback):
-    "Columns `hard` and `kd` in the recorder: mean loss per clip over the epoch's training batches"
+    "Columns `hard` and `kd` in the recorder: means over the epoch's training batches, and `kd_...` of each head that a loss is named for"
     order,name = Recorder.order+1,"distill_recorder"
     remove_on_fetch = True # Like the recorder it steps aside when answers are fetched between epochs
     trained = False # Was there training in this epoch, or is it `validate()`?
     def before_fit(self):
         names = list(self.recorder.metric_names)
         at = len(names)-int(self.recorder.add_time)
-        self.recorder.metric_names = L(names[:at]+["hard", "kd"]+names[at:])
+        self.own = [k for k in self._loss() if len(self._loss())>1]
+        more = ["hard", "kd", *(f"kd_{k}" for k in self.own)]
+        self.recorder.metric_names = L(names[:at]+more+names[at:])
     def before_epoch(self):
         self.trained = False
-        if hasattr(self.learn, "distill"): self.learn.distill.parts = []
+        if hasattr(self.learn, "distill"): self.learn.distill.parts,self.learn.distill.heads = [],{}
     def before_train(self): self.trained = True
     def after_validate(self):
         if not self.trained: return
-        parts = self.learn.distill.parts if hasattr(self.learn, "distill") else []
-        self.recorder.log += [_mean_of(parts, 1), _mean_of(parts, 2)]
+        parts,heads,weights = self._parts()
+        kd = {k:_mean_of(o, 1) for k,o in heads.items()}
+        total = sum(weights.get(k, 1.)*v for k,v in kd.items()) if kd else math.nan
+        self.recorder.log += [_mean_of(parts, 1), total, *(kd.get(k, math.nan) for k in self.own)]
+
+@patch
+def _loss(self:DistillRecorder):
+    "The losses by head, if they are given in that way"
+    loss = getattr(getattr(self.learn, "distill", None), "loss", None)
+    return loss if isinstance(loss, dict) else {}
+
+@patch
+def _parts(self:DistillRecorder):
+    "What the callback noted in this epoch"
+    o = getattr(self.learn, "distill", None)
+    return ([], {}, {}) if o is None else (o.parts, o.heads, o.weights)
 
 def _mean_of(parts, i):
-    "Mean of value `i` over the clips, whose number is value 0"
-    n = sum(o[0] for o in parts)
+    "Mean of value `i` over the clips or answers, whose number is value 0"
+    n = float(sum(o[0] for o in parts))
     return float(sum(o[0]*o[i] for o in parts)/n) if n else float("nan")
 
 # %% ../../nbs/04_distill/01_callback.ipynb #69b9aaa2
@@ -255,8 +382,8 @@ def distill_from(self:Learner,
 
 # %% ../../nbs/04_distill/01_callback.ipynb #ed6897bb
 def certainty(
-    logits:Tensor, # Teacher's `[B,K]`
-)->Tensor: # `[B]`: 0 for even odds, 1 for a sure answer
+    logits:Tensor, # Teacher's `[...,K]`, such as `[B,K]`
+)->Tensor: # `[...]`: 0 for even odds, 1 for a sure answer
     "One minus the entropy of the answer, as a share of the greatest possible one"
     lp = full_precision(logits)[0].log_softmax(-1)
     return 1+(lp.exp()*lp).sum(-1)/math.log(logits.shape[-1])

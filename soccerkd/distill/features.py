@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fastai.learner import Learner
 from fastcore.all import L, delegates, patch, store_attr
 from ..core import SoccerKDError
+from .answers import *
 from .callback import *
 from .losses import *
 from .machines import bare
@@ -63,6 +64,9 @@ class FeatureDistill(DistillCallback):
         if kwargs.get("bank") is not None:
             remedy = "leave it out, or distil without features"
             raise SoccerKDError.of("the bank", "holds answers and no features", remedy)
+        if kwargs.get("what")=="features":
+            remedy = "use distill_from, or leave out what="
+            raise SoccerKDError.of("what='features'", "is asked for without the layers of pairs=", remedy)
         super().__init__(teacher, **kwargs)
         store_attr("pairs,feature_loss,weight")
         base = feature_loss.func if isinstance(feature_loss, partial) else feature_loss
@@ -125,7 +129,7 @@ def answer(self:FeatureDistill,
     if xb is not None: return DistillCallback.answer(self, xb)
     with frozen(self.teacher) as teacher:
         self.theirs = tap(teacher, self.layers.itemgot(1).unique())
-        return self.in_order(teacher(*self.xb))
+        return self.in_order(self.ask(teacher, *self.xb))
 
 # %% ../../nbs/04_distill/05_features.ipynb #242f8531
 @patch
@@ -163,7 +167,7 @@ def compared(self:FeatureDistill,
     theirs:str, # Teacher's layer
 )->tuple[Tensor,Tensor]: # `[B,C,...]` and `[B,D,...]` by clip, else `[B*T,C,...]` and `[B*T,D,...]`, T of the student
     "What the loss sees of the current batch, before the projection"
-    n = len(self.pred)
+    n = n_clips(self.pred)
     f = _in_clips(self.ours[ours], n, ours)
     g = _in_clips(self.theirs[theirs], n, theirs).detach()
     if self.by_clip: return tuple(full_precision(o)[0].mean(2) for o in (f, g))
@@ -179,7 +183,9 @@ def after_loss(self:FeatureDistill):
     for a,b in self.layers:
         f,g = self.compared(a, b)
         key = f"{a}-{b}".replace(".", "_")
-        parts.append(self.feature_loss(self.projected(f, g.shape[1], key), g))
+        f = self.projected(f, g.shape[1], key)
+        if is_pytorchs(self.feature_loss): same_shapes(f, g, self.feature_loss, "use project=True, or hint_loss")
+        parts.append(self.feature_loss(f, g))
     self.feature = sum(parts)
     weight = value_at(self.weight, self.pct_train, "weight", 0., 1e9)
     self.learn.loss_grad = self.learn.loss_grad+weight*self.feature

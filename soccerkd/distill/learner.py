@@ -4,7 +4,6 @@
 
 # %% ../../nbs/04_distill/02_learner.ipynb #941bc775
 from __future__ import annotations
-import inspect
 from contextlib import nullcontext
 from functools import partial
 import torch
@@ -19,6 +18,7 @@ from fastai.optimizer import OptimWrapper
 from fastcore.all import L, delegates, patch
 from torch.amp import GradScaler
 from ..core import SoccerKDError, memory_errors, out_of_memory, pick_precision
+from .answers import *
 from .callback import *
 from .feature_bank import *
 from .inside import forget_compiled
@@ -254,10 +254,12 @@ def distill_learner(
     teacher=None, # Module, or Learner whose model is used; with neither teacher nor bank it trains on the labels alone
     alpha=.5, # Weight of the teacher's term, 0 to 1, or a function of training progress; the labels get 1-alpha
     temperature=4., # Softens both sides
-    loss=soft_target, # Called with (student logits, teacher logits, temperature=...), and with target=... if it has such a parameter
-    trust=None, # Function from teacher logits `[B,K]` to `[B]` in 0 to 1, such as `certainty`: `alpha` is multiplied by it, clip by clip
+    loss=soft_target, # Called with the student's and the teacher's answer, and with `temperature` and `target`, the labels, if it takes them; or a dict: head to loss
+    trust=None, # Function from the teacher's logits `[B,K]`, or other answer, to `[B]` or `[B,T]` in 0 to 1, such as `certainty`: `alpha` is multiplied by it
     unlabelled=None, # A loader of further clips, for the teacher's term alone
     bank=None, # A `TeacherBank`, whose answers are taken instead of asking the teacher
+    what="logits", # The teacher is asked for: `logits`, its ordinary answer; `features` of its body; or a function of teacher and inputs
+    weights=None, # Of several heads: head to number; 1 by default
     variant:str="ours", # `ours`; `faithful` takes the divergence's mean over classes as well, as the authors' code does
     **kwargs,
 )->Learner:
@@ -267,20 +269,15 @@ def distill_learner(
     learn = teacher_learner(dls, model, **kwargs)
     if teacher is None and bank is None: return learn
     if variant=="faithful": loss = partial_mean(loss)
-    return learn.distill_from(teacher, alpha, temperature, loss=loss, trust=trust, unlabelled=unlabelled, bank=bank)
+    how = dict(loss=loss, trust=trust, unlabelled=unlabelled, bank=bank, what=what, weights=weights)
+    return learn.distill_from(teacher, alpha, temperature, **how)
 
 # %% ../../nbs/04_distill/02_learner.ipynb #ac3323e0
 def partial_mean(
-    loss=soft_target, # A loss that takes `reduction`
+    loss=soft_target, # A loss that takes `reduction`; or a dict: head to loss
 ):
     "`loss` with the authors' reduction: a mean over clips and classes"
-    takes = inspect.signature(loss).parameters
-    if "reduction" not in takes:
-        name = getattr(loss, "__name__", type(loss).__name__)
-        fault = "takes no reduction, which variant='faithful' sets to the mean over clips and classes"
-        raise SoccerKDError.of(f"loss={name}", fault, "use soft_target, or variant='ours'")
-    def faithful(student, teacher, temperature):
-        return loss(student, teacher, temperature=temperature, reduction="mean")
-    def labelled(student, teacher, temperature, target):
-        return loss(student, teacher, temperature=temperature, reduction="mean", target=target)
-    return labelled if "target" in takes else faithful
+    if isinstance(loss, dict): return {k:partial_mean(f) for k,f in loss.items()}
+    if "reduction" in loss_takes(loss): return partial(loss, reduction="mean")
+    fault = "takes no reduction, which variant='faithful' sets to the mean over clips and classes"
+    raise SoccerKDError.of(f"loss={name_of(loss)}", fault, "use soft_target, or variant='ours'")

@@ -24,11 +24,11 @@ def full_precision(
 
 # %% ../../nbs/04_distill/00_losses.ipynb #07a50cf9
 def soft_target(
-    student:Tensor, # Logits `[B,K]`
-    teacher:Tensor, # Logits `[B,K]`; no gradient flows into them
+    student:Tensor, # Logits `[...,K]`: `[B,K]` of clips, `[B,T,K]` of their frames
+    teacher:Tensor, # Logits `[...,K]`; no gradient flows into them
     temperature:float=4., # Softens both sides
-    reduction:str="batchmean", # `batchmean` is the divergence per clip; `mean` divides by K as well, as SoccerKDNet's code does; `none` gives `[B]`
-)->Tensor: # Scalar, or `[B]` for `none`
+    reduction:str="batchmean", # `batchmean` is the divergence per answer; `mean` divides by K as well, as SoccerKDNet's code does; `none` gives `[...]`
+)->Tensor: # Scalar, or `[...]` for `none`
     "Kullback-Leibler divergence of the softened answers, times temperature squared (Hinton et al. 2015)"
     if student.shape!=teacher.shape:
         fault = f"answers {list(teacher.shape)}, the student {list(student.shape)}"
@@ -37,7 +37,7 @@ def soft_target(
     kl = F.kl_div(s, t, reduction="none", log_target=True)*temperature**2
     if reduction=="none": return kl.sum(-1)
     if reduction=="mean": return kl.mean()
-    if reduction=="batchmean": return kl.sum()/len(kl)
+    if reduction=="batchmean": return kl.sum()/kl.shape[:-1].numel()
     raise SoccerKDError.of(f"reduction={reduction!r}", "is not known", "use 'batchmean', 'mean' or 'none'")
 
 # %% ../../nbs/04_distill/00_losses.ipynb #bbf7b1ca

@@ -15,15 +15,16 @@ __all__ = ['decoupled_kd', 'correlation_kd', 'relational_kd', 'attention_map', '
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #6a336a22
 def decoupled_kd(
-    student:Tensor, # Logits `[B,K]`
-    teacher:Tensor, # Logits `[B,K]`; no gradient flows into them
-    target:Tensor, # Class numbers `[B]`
+    student:Tensor, # Logits `[...,K]`, such as `[B,K]`
+    teacher:Tensor, # Logits `[...,K]`; no gradient flows into them
+    target:Tensor, # Class numbers `[...]`
     temperature:float=4., # Softens both sides
     label_weight:float=1., # Of the part about the labelled class; `alpha` in the paper
     rest_weight:float=8., # Of the part about the other classes; `beta` in the paper, where 8 is the choice for CIFAR-100
 )->Tensor: # Scalar
     "Decoupled knowledge distillation (Zhao et al. 2022)"
     _one_class_each(target, _same_shape(student, teacher))
+    student,teacher,target = student.flatten(0, -2),teacher.flatten(0, -2),target.flatten()
     at = F.one_hot(target, student.shape[1]).bool()
     s,t = (_split(o/temperature, at) for o in full_precision(student, teacher.detach()))
     label,rest = (F.kl_div(a, b, reduction="batchmean", log_target=True) for a,b in zip(s, t))
@@ -39,29 +40,30 @@ def _split(z, at):
 # %% ../../nbs/04_distill/04_more_losses.ipynb #86f5afe4
 def _same_shape(student, teacher):
     "The common shape of two answers, checked"
-    if student.shape==teacher.shape and student.ndim==2: return student.shape
+    if student.shape==teacher.shape and student.ndim>=2: return student.shape
     fault = f"answers {list(teacher.shape)}, the student {list(student.shape)}"
-    raise SoccerKDError.of("the teacher", fault, "give logits [B,K] for the same classes")
+    raise SoccerKDError.of("the teacher", fault, "give logits [B,K] or [B,T,K] for the same classes")
 
 def _one_class_each(target, shape):
     "Refuse mixed labels, and two classes: there is nothing to split then"
     what = "decoupled distillation"
-    if shape[1]<=2: raise SoccerKDError.of(what, "needs at least three classes", "use soft_target for two")
-    if target.shape==shape[:1] and not target.is_floating_point(): return
-    fault = f"needs one class for each clip, not {target.dtype} of shape {list(target.shape)}"
+    if shape[-1]<=2: raise SoccerKDError.of(what, "needs at least three classes", "use soft_target for two")
+    if target.shape==shape[:-1] and not target.is_floating_point(): return
+    fault = f"needs one class for each answer, not {target.dtype} of shape {list(target.shape)}"
     raise SoccerKDError.of(what, fault, "leave out MixUp and CutMix")
 
 # %% ../../nbs/04_distill/04_more_losses.ipynb #9c173826
 def correlation_kd(
-    student:Tensor, # Logits `[B,K]`, at least two clips
-    teacher:Tensor, # Logits `[B,K]`; no gradient flows into them
+    student:Tensor, # Logits `[...,K]`, at least two answers
+    teacher:Tensor, # Logits `[...,K]`; no gradient flows into them
     temperature:float=1., # Softens both sides; 1 in the paper's main runs
     inter:float=1., # Weight of the correlation over classes; `beta` in the paper
-    intra:float=1., # Weight of the correlation over clips; `gamma` in the paper
+    intra:float=1., # Weight of the correlation over all answers of the batch; `gamma` in the paper
     eps:float=1e-8, # Least length of a vector: an answer that is the same for all classes correlates with nothing
 )->Tensor: # Scalar, 0 to 2 times the weights and temperature squared
     "DIST: one minus Pearson's correlation of the softened answers, over classes and over clips (Huang et al. 2022)"
     _same_shape(student, teacher)
+    student,teacher = student.flatten(0, -2),teacher.flatten(0, -2)
     q,p = ((o/temperature).softmax(1) for o in full_precision(student, teacher.detach()))
     over_clips = _uncorrelated(q.T, p.T, eps) if len(q)>1 else 0.
     return temperature**2*(inter*_uncorrelated(q, p, eps)+intra*over_clips)
@@ -80,15 +82,25 @@ def relational_kd(
     angle:float=50., # Weight of the angles; the paper's choice
 )->Tensor: # Scalar
     "Distances and angles between the clips of a batch (Park et al. 2019)"
-    if len(student)!=len(teacher):
-        fault = f"are of {len(teacher)} clips, the student's of {len(student)}"
-        raise SoccerKDError.of("the teacher's features", fault, "give the same batch to both")
+    _same_clips(student, teacher)
     s,t = (o.flatten(2).mean(2) if o.ndim>2 else o for o in full_precision(student, teacher.detach()))
     far = F.smooth_l1_loss(_distances(s), _distances(t))
     turned = F.smooth_l1_loss(_angles(s), _angles(t))
     return distance*far+angle*turned
 
+relational_kd.any_shapes = True # The features may be of different widths
+
 # %% ../../nbs/04_distill/04_more_losses.ipynb #c7446ada
+def _same_clips(student, teacher):
+    "Refuse other clips, and features of which nobody knows what is time"
+    if len(student)!=len(teacher):
+        fault = f"are of {len(teacher)} clips, the student's of {len(student)}"
+        raise SoccerKDError.of("the teacher's features", fault, "give the same batch to both")
+    shapes = [list(o.shape) for o in (student, teacher) if o.ndim==3]
+    if not shapes: return
+    remedy = "give [B,D]: the mean over the frames, or flatten(0, 1) for relations between frames"
+    raise SoccerKDError.of("the features", f"are {shapes[0]}, which may be frames or places", remedy)
+
 def _distances(f):
     "Distances `[B,B]` between rows, as multiples of their mean"
     squares = (f[:,None]-f[None]).square().sum(-1)
@@ -124,6 +136,8 @@ def attention_transfer(
     squares = gap.square()
     return squares.mean() if per_pixel else squares.sum((1,2)).mean()/2
 
+attention_transfer.any_shapes = True # The teacher's maps are resized
+
 # %% ../../nbs/04_distill/04_more_losses.ipynb #bf745f37
 def _same_pictures(student, teacher):
     "Are these maps of the same pictures?"
@@ -150,3 +164,5 @@ def hint_loss(
         raise SoccerKDError.of("the hint", fault, "project the student's features first, as FeatureDistill does")
     s,t = full_precision(student, teacher.detach())
     return F.mse_loss(s, _resized(t, s))
+
+hint_loss.any_shapes = True # As above
