@@ -281,7 +281,9 @@ def test_dl(self:SpanDataLoaders,
 )->SpanDL:
     "A loader of other spans, with the transforms of validation"
     _one_kind(test_items)
-    return super(ClipDataLoaders, self).test_dl(list(test_items), with_labels=with_labels, **kwargs)
+    dl = super(ClipDataLoaders, self).test_dl(list(test_items), with_labels=with_labels, **kwargs)
+    dl.dataset.n_inp = self.n_inp # fastai would take all targets but the last one for inputs
+    return dl
 
 @patch(cls_method=True)
 def blank(cls:SpanDataLoaders,

@@ -290,6 +290,9 @@ def paired_table(
         new,old = [r[score] for r in trials],[base[pair(r)] for r in trials]
         settings = {k:trials[0][k] for k in keys}
         rows.append({**settings, **_difference(new, old)})
+    if not rows:
+        fault = f"is in no pair with another row of one {' and '.join((*within, 'seed'))}"
+        raise SoccerKDError.of(f"the control {control}", fault, "run the trials that are missing")
     res = pd.DataFrame(rows)
     return res.assign(p_holm=_holm(res.p)).reindex(columns=keys+_compared)
 
