@@ -1,6 +1,6 @@
 "A size of height and width on its whole way: clips, loaders, a step of training, a run, windows, an ONNX file, a bank"
 import json
-import av, numpy as np, pytest, torch
+import av, numpy as np, pandas as pd, pytest, torch
 from soccerkd.core import pair_of, read_json, seed_everything
 from soccerkd.data.cache import decode_settings
 from soccerkd.data.clips import ClipDataLoaders
@@ -103,6 +103,17 @@ def test_every_form_says_the_same(run, clips, tmp_path):
         for o in (learn, path, made.path): np.testing.assert_allclose(probabilities(c.path, o)[:1], own, atol=2e-3) # Loaders give floats of bytes
         track = video_track(c.path, path, length=1., fps=1.)
         assert track.values.shape[1]==2 and np.isfinite(track.values).all()
+
+
+def test_a_player_is_seen_in_the_networks_shape(run, clips):
+    "The region around boxes has the height that they need, and the shape of the network's picture"
+    boxes = pd.DataFrame([dict(time=t/4, x=70, y=30, w=10, h=20) for t in range(4)])
+    h = 20*1.125
+    w = h*wide/high
+    by_hand = predict_video(clips[4].path, run[1], roi=(75-w/2, 40-h/2, w, h), length=1., threshold=0.)
+    by_boxes = predict_video(clips[4].path, run[1], boxes=boxes, length=1., threshold=0.)
+    names = ["left", "top"]
+    np.testing.assert_allclose(by_boxes.windows[names].to_numpy(), by_hand.windows[names].to_numpy(), atol=1e-6)
 
 
 def test_what_stands_beside_the_network(run):

@@ -82,15 +82,16 @@ def _cut(recipe, square):
     h,w = pair_of(recipe["size"])
     high,wide = pair_of(recipe["size"], recipe["margin"])
     part = f"square of {high} pixels" if square else f"{high} x {wide} pixels"
-    black = "a black square" if square else f"the smallest black picture of the shape {high} x {wide} that has room for it"
+    fitting = f"the smallest black picture of the shape {high} x {wide} that has room for it"
+    black = "a black square" if square else fitting
     return _cuts[recipe["fit"]].format(part=part, black=black, high=high, wide=wide, h=h, w=w)
 
 def _steps(recipe, short, seconds):
     "The same in sentences"
     n,(h,w) = recipe["n_frames"],pair_of(recipe["size"])
     high,wide = pair_of(recipe["size"], recipe["margin"])
-    covers = f"has the least whole number of pixels with which it covers {high} x {wide} (height x width), the other side rounded"
-    side = f"has {short} pixels" if short else covers
+    covers = f"it covers {high} x {wide} (height x width), the other side rounded"
+    side = f"has {short} pixels" if short else f"has the least whole number of pixels with which {covers}"
     length = f"{seconds:g} seconds long, as the clips of the training were" if seconds is not None \
         else "the length is not known: two seconds are a good guess"
     return [

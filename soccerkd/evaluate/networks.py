@@ -320,7 +320,7 @@ def as_network(
     network, # A Learner, a run folder, a module, an ONNX file, or a function of frames
     what=None, # See `ask_for`; by default what the network says, and probabilities of a Learner
     n_frames:int|None=None, # Frames that it sees at once; its own number by default
-    size:int|tuple|None=None, # Of its pictures: side, or (height, width), in pixels; its own by default, 224 if it has none
+    size:int|tuple|None=None, # Of its pictures: side, or (height, width); its own by default, 224 if it has none
     stats=None, # Mean and deviation of the colours; those of its zoo by default, () for none
     fit:str|None=None, # `crop`, `pad` or `whole`: what of a wide picture it sees, see `clip_recipe`
     margin:float|None=None, # Size of the decoded picture, as a multiple of `size`; 1.125 by default

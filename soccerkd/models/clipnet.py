@@ -51,7 +51,7 @@ class ClipNet(nn.Module):
         dropout:float=0., # Share of the features dropped before the head, in training
         precision:str="fp32", # `fp32`, `bf16` or `fp16`: what the forward pass computes in
         config:dict|None=None, # Arguments for `create_model` that make the same network again
-        limits:dict|None=None, # What clips must be: `size` (side, or height and width, in pixels), `min_size` (of the short side), `frames`, `min_frames`
+        limits:dict|None=None, # What clips must be: `size`, `min_size` (of both sides, in pixels), `frames`, `min_frames`
         head_name:str="fc", # What published weights call the classifier
     ):
         super().__init__()

@@ -15,7 +15,7 @@ from .ball import *
 from .look import *
 from .figures import *
 from .render import *
-from .scene import Play, follow_cameras, match_look, random_gait
+from .scene import Play, follow_cameras, match_look, random_gait, shape_of
 
 # %% ../../nbs/01a_world/05_nothing.ipynb #c01b75c0
 def _calm(
