@@ -7,7 +7,7 @@ from soccerkd.video.reader import *
 from soccerkd.video.files import *
 from soccerkd.video.scan import *
 from soccerkd.video.boxes import *
-from soccerkd.video.windows import clip_recipe, roi_box
+from soccerkd.video.windows import clip_recipe, cover_side, pad_shape, roi_box
 from soccerkd.video.stream import *
 from soccerkd.world.render import write_video
 from soccerkd.world.scene import *

@@ -16,8 +16,8 @@ from fastprogress.fastprogress import ConsoleProgressBar, progress_bar
 # %% auto #0
 __all__ = ['SoccerKDError', 'seed_for', 'rng_for', 'seed_everything', 'refuse_pointer', 'disk_errors', 'atomic_path', 'locked',
            'write_json', 'read_json', 'find_run', 'file_sha256', 'out_of_memory', 'memory_errors', 'require', 'watched',
-           'track', 'quiet_bars', 'process_number', 'repo_root', 'data_home', 'pick_device', 'cpu_has_bf16',
-           'pick_precision', 'versions', 'cpu_name', 'machine_info', 'facts_table']
+           'track', 'quiet_bars', 'process_number', 'repo_root', 'data_home', 'pair_of', 'size_of', 'pick_device',
+           'cpu_has_bf16', 'pick_precision', 'versions', 'cpu_name', 'machine_info', 'facts_table']
 
 # %% ../nbs/00_core.ipynb #745a5fc9
 class SoccerKDError(ValueError):
@@ -294,6 +294,28 @@ def repo_root(
 def data_home()->Path: # May not exist
     "Folder of optional real data: `$SOCCERKD_DATA`, or `../shared/data` seen from the repository"
     return (repo_root()/os.environ.get("SOCCERKD_DATA", "../shared/data")).resolve()
+
+# %% ../nbs/00_core.ipynb #3f9148ea
+def pair_of(
+    size, # Side of a square, or (height, width), in pixels
+    times:float=1., # Factor for both, such as a margin
+)->tuple[int,int]: # Height and width, in pixels
+    "A size as height and width"
+    pair = size if isinstance(size, (tuple, list)) else (size, size)
+    def counts(o): return isinstance(o, (int, np.integer)) and not isinstance(o, bool) and o>0
+    if len(pair)!=2 or not all(map(counts, pair)):
+        remedy = "give whole numbers above 0: one for a square, or (height, width)"
+        raise SoccerKDError.of(f"size={size!r}", "is no size of a picture", remedy)
+    h,w = pair
+    return round(int(h)*times),round(int(w)*times)
+
+def size_of(
+    size, # Side of a square, or (height, width), in pixels
+    times:float=1., # Factor for both, such as a margin
+)->int|tuple[int,int]: # The side of a square, or height and width, in pixels
+    "A size as it is written down"
+    h,w = pair_of(size, times)
+    return h if h==w else (h, w)
 
 # %% ../nbs/00_core.ipynb #a891e602
 def pick_device(

@@ -7,7 +7,7 @@ from conftest import root
 from test_reader import closed, cut_mp4, film, front_cut, ways
 from soccerkd.core import SoccerKDError, data_home, rng_for
 from soccerkd.video.stream import stream_windows
-from soccerkd.video.windows import _square, clip_recipe
+from soccerkd.video.windows import _seen, clip_recipe
 from soccerkd.video.backends import PyAVReader
 from soccerkd.video.index import video_index
 from soccerkd.video.reader import open_video
@@ -29,11 +29,11 @@ rare = { # Containers and codecs whose key flags nobody vouches for, or that tel
 def pictures(path):
     "All frames as the network sees them, None for those that are damaged"
     with open_video(path, "pyav", resize=32) as v:
-        try: return [_square(o, windows) for o in v.get(range(len(v))).numpy()]
+        try: return [_seen(o, windows) for o in v.get(range(len(v))).numpy()]
         except SoccerKDError: pass
         res = []
         for i in range(len(v)):
-            try: res.append(_square(v.get([i]).numpy()[0], windows))
+            try: res.append(_seen(v.get([i]).numpy()[0], windows))
             except SoccerKDError: res.append(None)
         return res
 
@@ -64,7 +64,7 @@ def test_reader_and_stream(film, name):
     assert agree(path).notes==[] and agree(path, singles, frame, frame).notes==[]
     frames = pictures(path)
     with open_video(path, "pyav", resize=32) as v:
-        for i in rng_for("any", name).permutation(len(v))[:8].tolist(): assert (_square(v.get([i]).numpy()[0], windows)==frames[i]).all(), i
+        for i in rng_for("any", name).permutation(len(v))[:8].tolist(): assert (_seen(v.get([i]).numpy()[0], windows)==frames[i]).all(), i
 
 
 def test_flags_of_rare_containers_are_not_believed(film):
@@ -217,7 +217,7 @@ def test_a_seek_that_is_refused_is_no_damage(film, monkeypatch, caplog):
     monkeypatch.setattr(PyAVReader, "_reopen", reopen)
     caplog.set_level(logging.INFO, "soccerkd.video")
     with PyAVReader(video_index(path), 32) as v:
-        for i in (60, 10, 85): assert (_square(v.get([i]).numpy()[0], windows)==whole[i]).all()
+        for i in (60, 10, 85): assert (_seen(v.get([i]).numpy()[0], windows)==whole[i]).all()
     assert "read from the front" in caplog.text
 
 

@@ -36,9 +36,15 @@ def decode_settings(
         except PackageNotFoundError: return None
     own = {k:getattr(decode, k) for k in ("n_frames", "slots", "size", "fit", "fps", "backend")}
     versions = {o:installed(o) for o in packages[decode.backend]}
-    return dict(cache=1, **own, packages=versions)
+    return json.loads(json.dumps(dict(cache=1, **own, packages=versions))) # As they are read again
 
 # %% ../../nbs/02_data/08_cache.ipynb #b22035c1
+def _size_text(size):
+    "The size of decoded clips, in words"
+    if isinstance(size, int): return f"short side {size}"
+    h,w = size
+    return f"{h} x {w}"
+
 def _tables(path):
     "What the blocks hold; hidden files are being written, perhaps by another builder"
     return {f for f in path.glob("[!.]*.json") if f.name!="cache.json"}
@@ -68,7 +74,7 @@ class ClipCache:
         s = self.settings
         size = sum(b["bytes"] for b in self.blocks)
         frames = f"{s['n_frames']} x {s['slots']} frames"
-        shape = f"{frames}, short side {s['size']}, fit {s['fit']}"
+        shape = f"{frames}, {_size_text(s['size'])}, fit {s['fit']}"
         rows = dict(folder=self.path.name, clips=f"{len(self)}, {shape}", blocks=len(self.blocks))
         rows["size"] = f"{size/1e6:.1f} MB"
         lines = [f"| {k} | {v} |" for k,v in rows.items()]
@@ -208,7 +214,7 @@ def build(cls:ClipCache,
         if n: print(f"{path}: {n} blocks were not whole and are made anew")
         bad = _decode_blocks(cache, decode, [*todo.items()], workers, block_bytes)
         cache = cls(path)
-        if cache.settings!=json.loads(json.dumps(settings)):
+        if cache.settings!=settings:
             fault = "was begun anew with other settings by somebody else"
             raise SoccerKDError.of(path, fault, "give each his own folder")
     cache.faults = [str(m) if isinstance(m, SoccerKDError) else bad.get(m, "") for m in marks]

@@ -14,7 +14,7 @@ from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.core import DataLoaders
 from fastai.data.transforms import IndexSplitter
 from fastcore.all import delegates, patch
-from ..core import SoccerKDError, pick_device, seed_for
+from ..core import SoccerKDError, pick_device, seed_for, pair_of, size_of
 from .cache import ClipCache
 from .decode import *
 from .decode import need_classes, one_shape, without_bad
@@ -54,12 +54,12 @@ def from_clips(cls:ClipDataLoaders,
     valid:list[Clip]|None, # To choose by; None to train on all clips and choose by none
     test:list[Clip]=(), # Held back for the one final look, see `evaluate`
     n_frames:int=8, # Frames per clip
-    size:int=112, # Side of what the network sees, in pixels
+    size:int|tuple=112, # What the network sees: side, or (height, width), in pixels
     bs:int=16, # Clips per batch
     seed:int=0, # Order of the batches
     vocab=None, # Class names; those of `train` by default
     slots:int=3, # Frames decoded per segment, see `TimeJitter`
-    fit:str="crop", # `crop`, `pad` or `whole`, see `square`
+    fit:str="crop", # `crop`, `pad` or `whole`, see `fit_frames`
     on_bad:str="skip", # `skip` what can't be read and list it in `bad`, or `raise`
     keep="auto", # Keep decoded clips in memory: True, False, or `auto` for up to 2 GB
     cache=None, # Folder for decoded clips, see `ClipCache`: begun or added to; takes the place of `keep`
@@ -69,7 +69,7 @@ def from_clips(cls:ClipDataLoaders,
     fps:float|None=None, # Rate of frame folders, frames per second
     path=".", # Where a `Learner` writes
     balanced:bool=False, # Draw every class equally often in training, see `balanced_order`
-    margin:float=1.125, # Side that is decoded, as a multiple of `size`: room for crops
+    margin:float=1.125, # What is decoded, as a multiple of `size`: room for crops
     **kwargs,
 )->ClipDataLoaders:
     "Loaders from lists of clips; every clip is read once, here, and what can't be read is left out and counted"
@@ -95,7 +95,7 @@ def from_clips(cls:ClipDataLoaders,
     dls.bad,dls.test_clips = bad,list(test)
     dls.table = split_table(train=train, valid=valid, test=test)
     dls.content = content_hash(train=train, valid=valid, test=test)
-    dls.config = dict(vocab=vocab, n_frames=n_frames, size=size, bs=bs, seed=seed, slots=slots, fit=fit,
+    dls.config = dict(vocab=vocab, n_frames=n_frames, size=size_of(size), bs=bs, seed=seed, slots=slots, fit=fit,
         backend=backend, fps=fps, balanced=balanced, margin=margin, **kwargs)
     return dls.reseed(seed)
 
@@ -156,7 +156,7 @@ def reseed(self:ClipDataLoaders,
 def from_folder(cls:ClipDataLoaders,
     path, # Holds `train`, perhaps `valid` and `test`, under any of their names; or the class folders themselves
     n_frames:int=8, # Frames per clip
-    size:int=112, # Side of what the network sees, in pixels
+    size:int|tuple=112, # What the network sees: side, or (height, width), in pixels
     bs:int=16, # Clips per batch
     seed:int=0, # Order of the batches and, where groups are drawn, the split
     train:str="train", # Folder to train on; if there is none, one of its other names, else `path` itself
@@ -296,7 +296,7 @@ def blank(cls:ClipDataLoaders,
 )->ClipDataLoaders:
     "Loaders without clips"
     config = dict(config)
-    side = round(config["size"]*config.get("margin", 1.125))
-    black,label = torch.zeros(2, side, side, 3, dtype=torch.uint8),config["vocab"][0]
+    h,w = pair_of(config["size"], config.get("margin", 1.125))
+    black,label = torch.zeros(2, h, w, 3, dtype=torch.uint8),config["vocab"][0]
     train,valid = ([Clip(black, start=float(i), label=label, group=str(i))] for i in range(2))
     return cls.from_clips(train, valid, device=device, keep=False, num_workers=0, **config)

@@ -16,6 +16,7 @@ from fastai.data.transforms import Categorize, ToTensor
 from fastai.torch_core import to_device
 from fasttransform import Transform
 from fastcore.all import delegates, noop, patch
+from ..core import size_of
 from .decode import *
 from .decode import one_shape
 from .feed import *
@@ -367,7 +368,7 @@ def show_results(self:ClipDL,
 
 # %% ../../nbs/02_data/05c_loader.ipynb #0036eee4
 def clip_tfms(
-    size:int, # Side of what the network sees, in pixels
+    size, # What the network sees: side, or (height, width), in pixels
     slots:int=3, # See `TimeJitter`
     augment=True, # Random crop, mirroring and colour in training: True, False, or `v1` or `v2` for the crops of `MultiScaleCropClip`
     scale=(.6,1.), # See `RandomResizedCropClip`
@@ -386,14 +387,14 @@ def clip_tfms(
 @delegates(clip_tfms)
 def ClipBlock(
     n_frames:int=8, # Frames per clip
-    size:int=112, # Side of what the network sees, in pixels
+    size:int|tuple=112, # What the network sees: side, or (height, width), in pixels
     slots:int=3, # Frames decoded per segment, see `TimeJitter`
-    fit:str="crop", # `crop`, `pad` or `whole`, see `square`
+    fit:str="crop", # `crop`, `pad` or `whole`, see `fit_frames`
     backend:str="auto", # See `open_video`
     fps:float|None=None, # Rate of frame folders, frames per second
-    margin:float=1.125, # Side that is decoded, as a multiple of `size`: room for crops
+    margin:float=1.125, # What is decoded, as a multiple of `size`: room for crops
     **kwargs,
 )->TransformBlock:
     "fastai block for clips: decoding per item, the rest per batch"
-    decode = DecodeClip(n_frames, round(size*margin), slots, fit, backend, fps)
+    decode = DecodeClip(n_frames, size_of(size, margin), slots, fit, backend, fps)
     return TransformBlock(type_tfms=[decode], batch_tfms=clip_tfms(size, slots, **kwargs), dl_type=ClipDL)

@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from fastai.torch_core import TensorBase
 from fasttransform import Transform
-from ..core import SoccerKDError
+from ..core import SoccerKDError, pair_of
+from ..video.windows import pad_shape
 
 # %% auto #0
-__all__ = ['crop_places', 'TensorClip', 'plain', 'copy_notes', 'like', 'square', 'short_side', 'strip', 'show_strip', 'Sources',
-           'draw', 'take_frames', 'note_training', 'TimeJitter', 'ClipToFloat', 'crop_boxes', 'affine_clip',
+__all__ = ['crop_places', 'TensorClip', 'plain', 'copy_notes', 'like', 'fit_frames', 'short_side', 'strip', 'show_strip',
+           'Sources', 'draw', 'take_frames', 'note_training', 'TimeJitter', 'ClipToFloat', 'crop_boxes', 'affine_clip',
            'RandomResizedCropClip', 'MultiScaleCropClip', 'ColourClip']
 
 # %% ../../nbs/02_data/05_transforms.ipynb #d3515c52
@@ -58,25 +59,32 @@ def like(
     return res
 
 # %% ../../nbs/02_data/05_transforms.ipynb #86a7ee93
-def square(
-    frames:torch.Tensor, # uint8 `[T,H,W,3]`
-    size:int, # Side of the result; the short side of `frames`
+def fit_frames(
+    frames:torch.Tensor, # uint8 `[T,H,W,3]` that just covers `size`, see `cover_side`
+    size, # Side of the result, or (height, width), in pixels
     how:str="crop", # `crop` takes the middle, `pad` adds black so that the whole frame stays, `whole` leaves the shape as it is
-)->torch.Tensor: # uint8 `[T,size,size,3]`, or `frames` themselves for `whole`
-    "Frames of any shape as squares"
+)->torch.Tensor: # uint8 `[T,h,w,3]`, or `frames` themselves for `whole`
+    "Frames of any shape in one height and width"
     if how not in ("crop", "pad", "whole"):
         raise SoccerKDError.of(f"fit={how!r}", "is not known", "use 'crop', 'pad' or 'whole'")
+    want,have = pair_of(size),tuple(frames.shape[1:3])
+    if have==want or how=="whole": return frames
+    return _cropped(frames, *want) if how=="crop" else _padded(frames, *want)
+
+def _cropped(frames, h, w):
+    "The middle of frames, as far as they are larger"
+    y = max(frames.shape[1]-h, 0)//2
+    x = max(frames.shape[2]-w, 0)//2
+    return frames[:,y:y+h,x:x+w]
+
+def _padded(frames, high, wide):
+    "The whole frames on the middle of black, resized"
     t,h,w,_ = frames.shape
-    if h==w==size or how=="whole": return frames
-    if how=="crop":
-        y = max(h-size, 0)//2
-        x = max(w-size, 0)//2
-        return frames[:,y:y+size,x:x+size]
-    side = max(h, w)
-    y,x = (side-h)//2,(side-w)//2
-    res = frames.new_zeros(t, side, side, 3)
+    room_h,room_w = pad_shape(h, w, (high, wide))
+    y,x = (room_h-h)//2,(room_w-w)//2
+    res = frames.new_zeros(t, room_h, room_w, 3)
     res[:,y:y+h,x:x+w] = frames
-    return _resized(res, (size,size))
+    return _resized(res, (high, wide))
 
 def _resized(frames, size):
     "Frames `[T,H,W,3]` of another size, bilinearly and without aliasing"
@@ -281,14 +289,14 @@ class RandomResizedCropClip(Transform):
     "One random crop and, with probability `flip`, one mirroring per clip; the middle of the frame in validation"
     order,split_idx = 20,None
     def __init__(self,
-        size, # Side of the square result, or (height, width)
+        size, # Side of a square result, or (height, width)
         scale=(.6,1.), # Share of the area that is kept
-        ratio=(.85,1.18), # Width over height
+        ratio=(.85,1.18), # Width over height of what is cut out, against that of the result
         flip:float=.5, # Probability of mirroring left and right
         shift:float=1., # How far from the middle, as a share of what there is: 0 stays there
     ):
         super().__init__()
-        self.size = (size,size) if isinstance(size, int) else tuple(size)
+        self.size = pair_of(size)
         self.scale,self.ratio = scale,ratio
         self.flip,self.shift = flip,shift
     def __call__(self, b, split_idx=None, **kwargs):
@@ -322,10 +330,10 @@ class RandomResizedCropClip(Transform):
 class MultiScaleCropClip(RandomResizedCropClip):
     "The multi-scale crops of TAM's authors, with mirroring: one draw per clip; the middle of the frame in validation"
     def __init__(self,
-        size, # Side of the square result
+        size, # Side of a square result, or (height, width)
         version:str="v1", # `v1` or `v2`
-        scales=(1.,.875,.75,.66), # Shares of the short side, for v1
-        short=(256,320), # Short side for an input of 224, least and most, for v2
+        scales=(1.,.875,.75,.66), # Shares of the largest box of the result's shape, for v1
+        short=(256,320), # Side of that box for an input of 224, least and most, for v2
         flip:float=.5, # Probability of mirroring left and right
     ):
         super().__init__(size, flip=flip)
@@ -335,29 +343,33 @@ class MultiScaleCropClip(RandomResizedCropClip):
     def boxes(self, x, u):
         "Boxes from `[4,B]` numbers"
         return self._fixed(x, u) if self.version=="v1" else self._anywhere(x, u)
-    def _side(self, pixels):
-        "Side of a crop; one that is nearly that of the result is just that"
-        return self.size[0] if abs(pixels-self.size[0])<3 else pixels
+    def _largest(self, h, w):
+        "Height and width of the largest box of the result's shape in a frame"
+        high,wide = self.size
+        return min(h, w*high/wide),min(w, h*wide/high)
+    def _sides(self, most, wanted):
+        "Sides of crops; one that is nearly that of the result is just that"
+        sides = [int(most*s) for s in self.scales]
+        near = [wanted if abs(o-wanted)<3 else o for o in sides]
+        return torch.tensor(near, dtype=torch.float)
     def _fixed(self, x, u):
-        "Width and height of two sides that are next to each other, at one of 13 places"
+        "Width and height of two scales that are next to each other, at one of 13 places"
         h,w = x.shape[-2:]
-        sides = [self._side(int(min(h, w)*s)) for s in self.scales]
-        sides = torch.tensor(sides, dtype=torch.float)
-        n = range(len(sides))
+        heights,widths = map(self._sides, self._largest(h, w), self.size)
+        n = range(len(heights))
         pairs = [(i, j) for i in n for j in n if abs(i-j)<2]
-        pair = torch.tensor(pairs)[(u[0]*len(pairs)).long()]
-        width,height = sides[pair].unbind(1)
+        across,up = torch.tensor(pairs)[(u[0]*len(pairs)).long()].unbind(1)
         places = torch.tensor(crop_places)
-        across,down = places[(u[1]*len(places)).long()].unbind(1)
-        return _placed(width/w, height/h, across, down)
+        left,top = places[(u[1]*len(places)).long()].unbind(1)
+        return _placed(widths[across]/w, heights[up]/h, left, top)
     def _anywhere(self, x, u):
-        "Squares of any side, anywhere"
+        "Boxes of the result's shape, of any size, anywhere"
         h,w = x.shape[-2:]
         least,most = self.short
         short = least+(u[0]*(most+1-least)).long()
-        side = 224*min(h, w)/short
+        high,wide = (224*o/short for o in self._largest(h, w))
         across,down = u[1:3]*2-1
-        return _placed(side/w, side/h, across, down)
+        return _placed(wide/w, high/h, across, down)
 crop_places = [(x, y) for x in (-1.,0.,1.) for y in (-1.,0.,1.)] # Corners, sides, the middle
 crop_places += [(x, y) for x in (-.5,.5) for y in (-.5,.5)] # Half way to the corners
 

@@ -42,7 +42,7 @@ class Bench:
     "Clips, networks and settings of one run"
     folder:Path # For clips, films and banks
     device:str|None = None # See `pick_device`
-    size:int = 112 # Side of what networks see, in pixels
+    size:int = 112 # Side of what networks see, in pixels; a square, as the published way has it
     n_frames:int = 8 # Frames of a clip
     bs:int = 16 # Clips in a batch
     clips:int = 80 # Of the four classes together
@@ -61,6 +61,9 @@ class Bench:
     def __post_init__(self):
         self.folder,self.device = Path(self.folder),pick_device(self.device)
         self.precision = pick_precision("auto", self.device)
+        if not isinstance(self.size, int):
+            fault = "is no square, which what it is compared with needs"
+            raise SoccerKDError.of(f"size={self.size!r}", fault, "give one number")
 
 @patch(as_prop=True)
 def path(self:Bench)->Path:

@@ -28,7 +28,7 @@ def study(
     split:str=None, # Table of soccerkd split for the clips at PATH
     valid:float=.2, # Share to judge by, if nothing says which clips
     n_frames:int=8, # Frames per clip
-    size:int=112, # Side of the picture, in pixels
+    size:str="112", # Of the picture, in pixels: its side, or height x width such as 224x398
     bs:int=8, # Clips per batch
     labels:str=None, # Class names to keep, separated by commas
     groups:str=None, # Groups to keep, separated by commas
@@ -51,7 +51,7 @@ def study(
     every = networks if trained else [*networks, teacher]
     check_networks(n_frames, *[(o, None) for o in every])
     parts = find_splits(path, split, names(labels), names(groups), valid, seed)
-    data = dict(n_frames=n_frames, size=size, bs=bs, device=device)
+    data = dict(n_frames=n_frames, size=size_option(size), bs=bs, device=device)
     dls,taught = _teacher_of(parts, out, teacher, teacher_epochs or epochs, lr, seed, **data)
     place,how = storage or os.path.join(out, "study.db"),dict(epochs=epochs, lr=lr, views=views)
     found = distill_study(dls, taught, grid, range(seeds), place, name, trials, folder=out, **how)

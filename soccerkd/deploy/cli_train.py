@@ -93,7 +93,7 @@ def distill(
     teacher_epochs:int=None, # Passes of the teacher; as the students (100) by default
     lr:float=2e-3, # Highest learning rate
     n_frames:int=8, # Frames per clip (1)
-    size:int=None, # Side of the picture, in pixels; 112 (224) by default
+    size:str=None, # Of the picture, in pixels: its side, or height x width such as 224x398; 112 (224) by default
     bs:int=None, # Clips per batch, 8 by default; frames per batch, 64, in the faithful variant
     labels:str=None, # Class names to keep, separated by commas
     groups:str=None, # Groups to keep, separated by commas
@@ -107,7 +107,7 @@ def distill(
     json:bool=False, # Print JSON
 ):
     "Teacher, student alone and student with teacher on your clips, with whole groups held out"
-    settings = dict(alpha=alpha, temperature=temperature, size=size, bs=bs, seed=seed)
+    settings = dict(alpha=alpha, temperature=temperature, size=size_option(size), bs=bs, seed=seed)
     keep = names(labels),names(groups)
     if variant!="ours":
         unused = dict(student=student!="tam_resnet18", student_weights=student_weights, lr=lr!=2e-3)
@@ -144,7 +144,7 @@ def train_teacher(
     epochs:int=None, # Passes over the training clips; by default 10, and more for few clips
     lr:float=2e-3, # Highest learning rate
     n_frames:int=8, # Frames per clip
-    size:int=112, # Side of the picture, in pixels
+    size:str="112", # Of the picture, in pixels: its side, or height x width such as 224x398
     bs:int=8, # Clips per batch
     labels:str=None, # Class names to keep, separated by commas
     groups:str=None, # Groups to keep, separated by commas
@@ -158,7 +158,7 @@ def train_teacher(
     from soccerkd.evaluate.recipe import Recipe, faults_text, judge, train_role
     check_networks(n_frames, (model, weights))
     parts = find_splits(path, split, names(labels), names(groups), valid, seed)
-    data = dict(n_frames=n_frames, size=size, bs=bs, seed=seed, device=device)
+    data = dict(n_frames=n_frames, size=size_option(size), bs=bs, seed=seed, device=device)
     dls = ClipDataLoaders.from_clips(**parts, **data)
     recipe = Recipe(teacher=model, teacher_epochs=epochs, lr=lr, seed=seed, teacher_weights=weights)
     learn = train_role(recipe, "teacher", dls, out)

@@ -17,7 +17,7 @@ from torch import nn,Tensor
 import torch.nn.functional as F
 from fastai.learner import Learner
 from .. import __version__
-from ..core import SoccerKDError, atomic_path, require, rng_for
+from ..core import SoccerKDError, atomic_path, require, rng_for, pair_of
 from ..data.clips import is_synthetic
 from ..data.splits import Clip, grouped_split
 from ..data.tables import read_table
@@ -183,14 +183,14 @@ def _answers(f, parts): return np.concatenate([f(o) for o in parts])
 def check_clips(
     learn:Learner, # For its validation clips, if it has any
     n_frames:int, # Of each clip
-    size:int, # In pixels
+    size, # Side, or (height, width), in pixels
     n:int=3, # Clips of each kind
-)->np.ndarray: # uint8 `[N,T,size,size,3]`
+)->np.ndarray: # uint8 `[N,T,H,W,3]`
     "Clips to compare answers on"
-    rng = rng_for("check_clips", 0)
-    noise = rng.integers(0, 256, (n, n_frames, size, size, 3), dtype=np.uint8)
+    rng,(h,w) = rng_for("check_clips", 0),pair_of(size)
+    noise = rng.integers(0, 256, (n, n_frames, h, w, 3), dtype=np.uint8)
     few = rng.random((n, 3, 2+n_frames//2, 4, 4))
-    grown = F.interpolate(torch.tensor(few, dtype=torch.float32), (n_frames, size, size), mode="trilinear")
+    grown = F.interpolate(torch.tensor(few, dtype=torch.float32), (n_frames, h, w), mode="trilinear")
     smooth = _colour_last(grown.mul(255).to(torch.uint8))
     flat = np.stack([np.full_like(noise[0], o) for o in (0, 255)])
     own = plain(learn.dls.valid.one_batch()[0])[:n]
@@ -278,7 +278,7 @@ def calibration_clips(
     learn:Learner, # With training clips
     n:int=128, # Clips at most
     seed:int=0, # Which ones
-)->np.ndarray: # uint8 `[n,T,size,size,3]`
+)->np.ndarray: # uint8 `[n,T,H,W,3]`
     "Training clips, seen as in validation"
     items = list(learn.dls.train_ds.items)
     if not isinstance(items[0].path, (str, Path)):
@@ -300,7 +300,7 @@ class _Batches:
 def int8_model(
     source, # ONNX file in float32
     folder, # For what is made on the way
-    clips:np.ndarray, # uint8 `[N,T,size,size,3]`
+    clips:np.ndarray, # uint8 `[N,T,H,W,3]`
     exclude=(), # Names of operations that stay in float32
     reduce_range:bool=False, # Seven bits for weights, see the text
 ): # `onnx.ModelProto`
@@ -322,7 +322,7 @@ def int8_model(
 def quantize_onnx(
     source, # File of `export_onnx`
     path, # Ends in `.onnx`
-    clips, # To calibrate on: uint8 `[N,T,size,size,3]` such as `calibration_clips`, or a loader without random changes
+    clips, # To calibrate on: uint8 `[N,T,H,W,3]` such as `calibration_clips`, or a loader without random changes
     exclude=(), # Names of operations that stay in float32
     reduce_range:bool=False, # Seven bits for weights: for processors without VNNI, where sums of products may overflow
 )->Exported: # Its `difference` is that from `source`, on the calibration clips
@@ -374,7 +374,7 @@ class OnnxModule(nn.Module):
         super().__init__()
         self.net = net
     def forward(self,
-        frames:Tensor, # uint8 `[B,T,size,size,3]` on the CPU
+        frames:Tensor, # uint8 `[B,T,H,W,3]` on the CPU
     )->Tensor: # `[B,K]`
         return torch.from_numpy(self.net.logits(frames.numpy()))
 
@@ -401,7 +401,7 @@ def export_forms(
 # %% ../../nbs/06_deploy/09_export.ipynb #b63a3ee2
 def _form_row(
     module:nn.Module, # One of `export_forms`
-    frames:np.ndarray, # uint8 `[N,T,size,size,3]`
+    frames:np.ndarray, # uint8 `[N,T,H,W,3]`
     labels:np.ndarray, # `[N]`
     vocab, # Class names
 )->tuple[dict,np.ndarray]: # Columns that need no clock, logits `[N,K]`

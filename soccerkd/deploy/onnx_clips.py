@@ -8,7 +8,7 @@ import hashlib, json, os
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..core import SoccerKDError, refuse_pointer
+from ..core import SoccerKDError, refuse_pointer, pair_of, size_of
 from ..evaluate.networks import onnx_runtime, open_session
 
 # %% auto #0
@@ -54,30 +54,44 @@ def onnx_facts(
         res[k] = json.loads(texts.get(k, "null"))
     missing = [k for k in recipe_keys if k not in res["recipe"]]
     if missing: raise SoccerKDError.of(path, f"doesn't say {missing[0]}", "export it again")
+    res["recipe"]["size"] = size_of(res["recipe"]["size"]) # JSON has lists
     return res
 
 # %% ../../nbs/06_deploy/10_onnx.ipynb #f1885dbd
-_squares = dict(
-    crop="cut out the middle square of {short} pixels, of that the middle {size} x {size}",
-    pad="put the whole picture on the middle of a black square, resize that to {short} x {short} "
-        "(bilinear, antialiased), cut out the middle {size} x {size}",
-    whole="cut out the middle {size} x {size}; the network was trained on crops of the whole picture")
+_cuts = dict(
+    crop="cut out the middle {part}, of that the middle {h} x {w}",
+    pad="put the whole picture on the middle of {black}, resize that to {high} x {wide} "
+        "(bilinear, antialiased), cut out the middle {h} x {w}",
+    whole="cut out the middle {h} x {w}; the network was trained on crops of the whole picture")
 
 def reading_note(
     recipe:dict, # With `recipe_keys`
     seconds:float|None=None, # Length of the clips that the network was trained on
-)->dict: # `moments`, `short_side`, `size`, `steps`
+)->dict: # `moments`, `short_side` (None if no square is decoded), `decoded` (height and width), `size`, `steps`
     "How a program makes the network's input of a video"
-    n,slots,size = (recipe[k] for k in ("n_frames", "slots", "size"))
-    short = round(size*recipe["margin"])
+    n,slots = recipe["n_frames"],recipe["slots"]
+    high,wide = pair_of(recipe["size"], recipe["margin"])
+    short = high if high==wide else None
     middle,all_slots = slots//2+.5,slots*n # Each frame stands for the middle of its slots
     moments = [(slots*i+middle)/all_slots for i in range(n)]
-    square = _squares[recipe["fit"]].format(short=short, size=size)
-    steps = _steps(n, size, short, square, seconds)
-    return dict(moments=moments, short_side=short, size=size, steps=steps)
+    steps = _steps(recipe, short, seconds)
+    return dict(moments=moments, short_side=short, decoded=[high, wide], size=size_of(recipe["size"]), steps=steps)
 
-def _steps(n, size, short, square, seconds):
+def _cut(recipe, square):
+    "What is done with the resized picture"
+    h,w = pair_of(recipe["size"])
+    high,wide = pair_of(recipe["size"], recipe["margin"])
+    part = f"square of {high} pixels" if square else f"{high} x {wide} pixels"
+    fitting = f"the smallest black picture of the shape {high} x {wide} that has room for it"
+    black = "a black square" if square else fitting
+    return _cuts[recipe["fit"]].format(part=part, black=black, high=high, wide=wide, h=h, w=w)
+
+def _steps(recipe, short, seconds):
     "The same in sentences"
+    n,(h,w) = recipe["n_frames"],pair_of(recipe["size"])
+    high,wide = pair_of(recipe["size"], recipe["margin"])
+    covers = f"it covers {high} x {wide} (height x width), the other side rounded"
+    side = f"has {short} pixels" if short else f"has the least whole number of pixels with which {covers}"
     length = f"{seconds:g} seconds long, as the clips of the training were" if seconds is not None \
         else "the length is not known: two seconds are a good guess"
     return [
@@ -86,9 +100,9 @@ def _steps(n, size, short, square, seconds):
         "Of each moment take the frame that is on the screen: "
             "the last one whose time is not after it (a microsecond forgives rounding).",
         "Turn the frame as a player shows it and resize it, in RGB, "
-            f"so that its short side has {short} pixels (bilinear, antialiased, as FFmpeg's scaler does).",
-        f"Then {square}.",
-        f"`frames`: uint8 [clips, {n}, {size}, {size}, 3], 0 to 255; the normalisation is in the network.",
+            f"so that its short side {side} (bilinear, antialiased, as FFmpeg's scaler does).",
+        f"Then {_cut(recipe, short)}.",
+        f"`frames`: uint8 [clips, {n}, {h}, {w}, 3], 0 to 255; the normalisation is in the network.",
         "`logits`: float32 [clips, classes] in the order of `vocab`; "
             "divided by `temperature`, their softmax are probabilities."]
 
@@ -128,14 +142,14 @@ class OnnxClips:
 # %% ../../nbs/06_deploy/10_onnx.ipynb #336c9bb4
 @patch
 def logits(self:OnnxClips,
-    frames:np.ndarray, # uint8 `[B,T,size,size,3]`
+    frames:np.ndarray, # uint8 `[B,T,H,W,3]`
 )->np.ndarray: # float32 `[B,K]`
     "What the network itself answers"
-    t,s = self.recipe["n_frames"],self.recipe["size"]
+    t,(h,w) = self.recipe["n_frames"],pair_of(self.recipe["size"])
     frames = np.asarray(frames)
-    if frames.dtype!=np.uint8 or frames.shape[1:]!=(t, s, s, 3):
+    if frames.dtype!=np.uint8 or frames.shape[1:]!=(t, h, w, 3):
         given,fault = f"frames {list(frames.shape)} {frames.dtype}",f"are not what {self.path.name} takes"
-        raise SoccerKDError.of(given, fault, f"give uint8 [B,{t},{s},{s},3]")
+        raise SoccerKDError.of(given, fault, f"give uint8 [B,{t},{h},{w},3]")
     if not len(frames): return np.zeros((0, len(self.vocab)), np.float32)
     def answer(part):
         return self.session.run(None, {"frames":np.ascontiguousarray(part)})[0]
@@ -144,7 +158,7 @@ def logits(self:OnnxClips,
 
 @patch
 def __call__(self:OnnxClips,
-    frames:np.ndarray, # uint8 `[B,T,size,size,3]`
+    frames:np.ndarray, # uint8 `[B,T,H,W,3]`
 )->np.ndarray: # float32 `[B,K]`; each row sums to 1
     "Probabilities of the classes"
     z = self.logits(frames)/np.float32(self.temperature)

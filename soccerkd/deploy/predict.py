@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import num_cpus
 from fastcore.meta import delegates
-from ..core import SoccerKDError
+from ..core import SoccerKDError, pair_of
 import soccerkd.evaluate.film, soccerkd.evaluate.timeline # Events.film and Events.plot
 from ..data.events import *
 from ..data.tables import cell_text, read_table, with_numbers
@@ -109,7 +109,9 @@ def _gap_notes(name, length, hop):
 def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
     "Events of one video"
     recipe,views = facts["recipe"],None
-    if boxes is not None: views = box_views(read_boxes(boxes), recipe["margin"])
+    if boxes is not None:
+        h,w = pair_of(recipe["size"])
+        views = box_views(read_boxes(boxes), recipe["margin"], w/h)
     stream = stream_windows(video, recipe, threads=threads, views=views, **how)
     if not stream.file: stream.name = str(getattr(video, "name", "live"))
     if stream.views: tell_views(stream, how["roi"])

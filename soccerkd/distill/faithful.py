@@ -16,16 +16,18 @@ from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import OptimWrapper
 from fastcore.all import delegates
-from ..core import SoccerKDError, read_json, seed_everything, track, write_json
+from ..core import SoccerKDError, read_json, seed_everything, track, write_json, size_of
 from ..data.clips import *
+from ..data.decode import open_covering
 from ..data.labelled import *
 from ..data.splits import *
+from ..data.transforms import fit_frames
 from .callback import history
 from .learner import *
+from .marks import as_json
 from .checkpoint import *
 from .runs import *
 from ..models.zoo import create_model
-from ..video.reader import open_video
 
 # %% auto #0
 __all__ = ['single_frames', 'frame_loaders', 'EpochRate', 'cosine_rate', 'step_rate', 'KeepGradients', 'faithful_teacher',
@@ -34,26 +36,23 @@ __all__ = ['single_frames', 'frame_loaders', 'EpochRate', 'cosine_rate', 'step_r
 # %% ../../nbs/04_distill/07_faithful.ipynb #9fcc1438
 def single_frames(
     clips:list[Clip], # Labelled clips
-    size:int=224, # Side of what the network sees; the short side is resized to 8/7 of it first
+    size:int|tuple=224, # What the network sees: side, or (height, width); frames are made to cover 8/7 of it first
     fps:float=25., # Rate of frame folders
 )->list[Clip]: # One per frame, in memory; its group tells the clip
     "Every frame of every clip as a clip of one frame"
     return [o for c in track(clips, desc="reading frames") for o in _frames_of(c, size, fps)]
 
 def _frames_of(c, size, fps):
-    "The frames of one clip, cut to a square in the middle"
-    frames = _read_frames(c, round(size*256/224), fps)
-    h,w = frames.shape[1:3]
-    top,left = (h-size)//2,(w-size)//2
-    frames = frames[:,top:top+size,left:left+size]
+    "The frames of one clip, cut out in the middle"
+    frames = fit_frames(_read_frames(c, size_of(size, 256/224), fps), size)
     if not len(frames): raise SoccerKDError.of(c.path, "has no frame in this stretch", "leave the clip out")
     group = "@".join(map(str, c.key))
     return [Clip(f[None].clone(), float(i), label=c.label, group=group) for i,f in enumerate(frames)]
 
-def _read_frames(c, short, fps):
-    "All frames of a clip, with a short side of so many pixels"
+def _read_frames(c, size, fps):
+    "All frames of a clip, just large enough"
     folder = {"fps":fps} if Path(c.path).is_dir() else {}
-    with open_video(c.path, resize=short, **folder) as v:
+    with open_covering(c.path, size, **folder) as v:
         end = float("inf") if c.end is None else c.end
         return v.get([i for i,t in enumerate(v.times) if c.start-1e-6<=t<end-1e-6])
 
@@ -66,7 +65,7 @@ def frame_loaders(
     **kwargs,
 )->ClipDataLoaders: # Batches `[B,3,1,H,W]`
     "Loaders of single frames, without augmentation; equal clips on both sides are let through, as they were published"
-    size = train[0].path.shape[1]
+    size = size_of(tuple(train[0].path.shape[1:3]))
     train,valid = _numbered(train, "train", 0),_numbered(valid, "valid", len(train))
     how = dict(n_frames=1, size=size, bs=bs, slots=1, augment=False, margin=1.)
     dls = ClipDataLoaders.from_clips(train, valid, **how, **{"num_workers":0, **kwargs})
@@ -205,7 +204,7 @@ class Published:
     "How SoccerKDNet was trained"
     depth:int = 50 # Of the teacher's backbone; 101 was published too
     weights:str|None = None # Kinetics weights for it; whether the published runs had any is not known
-    size:int = 224 # Side of what the networks see
+    size:int|tuple = 224 # What the networks see: side, or (height, width), in pixels
     bs:int = 64 # Frames per batch
     teacher_epochs:int = 100 # In five of six runs
     student_epochs:int = 170 # Not published
@@ -232,7 +231,7 @@ def run_faithful(
     frames = (single_frames(o, r.size, fps) for o in (train, test))
     dls = frame_loaders(*frames, r.bs, seed=r.seed, device=device)
     split = split_hash(split_table(train=train, test=test))
-    settings = dict(**asdict(r), fps=fps, split=split, content=content_hash(train=train, test=test))
+    settings = as_json(dict(**asdict(r), fps=fps, split=split, content=content_hash(train=train, test=test)))
     _seed(dls, r.seed)
     teacher = faithful_teacher(dls, r.depth, r.weights, r.teacher_lr, r.accumulate_forever)
     teacher = _trained(teacher, r.teacher_epochs, out/"teacher", settings, quiet)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 from fastcore.all import patch
-from ..core import SoccerKDError, require, track
+from ..core import SoccerKDError, require, track, pair_of
 from ..data.clips import *
 from ..data.splits import Clip
 from .bank import *
@@ -32,8 +32,8 @@ class AskTeacher:
         if not isinstance(teacher, nn.Module): teacher = require("ray", "ray").get(teacher)
         self.config = {**config, "balanced":False}
         self.expected,self.bs = expected,bs
-        side = round(config["size"]*config.get("margin", 1.125))
-        black = torch.zeros(2, side, side, 3, dtype=torch.uint8)
+        h,w = pair_of(config["size"], config.get("margin", 1.125))
+        black = torch.zeros(2, h, w, 3, dtype=torch.uint8)
         self.stand_in = Clip(black, label=config["vocab"][0], group="no group of the set") # Loaders have a clip to validate on
         self.device = ClipDataLoaders.blank(config, device).device
         self.teacher = teacher.to(self.device)

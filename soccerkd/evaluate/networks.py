@@ -10,7 +10,7 @@ from copy import copy
 from pathlib import Path
 import numpy as np
 from fastcore.basics import num_cpus, patch
-from ..core import SoccerKDError, file_sha256, refuse_pointer, require
+from ..core import SoccerKDError, file_sha256, refuse_pointer, require, pair_of, size_of
 from ..video.windows import clip_recipe
 
 # %% auto #0
@@ -151,10 +151,10 @@ def _zoo_stats(m, pictures):
     return told.get("mean", usual[0]),told.get("std", usual[1])
 
 def _zoo_size(m):
-    "The side of the pictures that a network says it takes, in pixels; 224 if it doesn't"
+    "The size of the pictures that a network says it takes; 224 if it doesn't"
     if _is_ours(m): return getattr(m, "limits", {}).get("size", 224)
     told = getattr(m, "pretrained_cfg", None) or {} # Of timm
-    return told.get("input_size", [224])[-1]
+    return size_of(tuple(told.get("input_size", (224, 224))[-2:]))
 
 # %% ../../nbs/05_evaluate/11b_networks.ipynb #43242ffe
 def _of_module(m, what, n_frames, size, stats, device, **recipe):
@@ -228,7 +228,7 @@ class OnnxFrames:
         path, # File
         what=None, # `logits` or `probabilities`; what the network says by default, probabilities if it has classes
         n_frames:int|None=None, # Where the file doesn't say it
-        size:int|None=None, # The same, in pixels
+        size:int|tuple|None=None, # The same: side, or (height, width), in pixels
         stats=None, # Mean and deviation for a network that takes floats
         **recipe, # For `clip_recipe`
     ):
@@ -264,7 +264,9 @@ def _shape(self:OnnxFrames):
     axes = len(shape)
     if axes not in (4, 5): raise SoccerKDError.of(self.path, f"takes an input of {axes} axes", "give one that takes pictures or clips")
     frames = shape[1 if self.bytes else 2] or 16
-    return dict(n_frames=1 if axes==4 else frames, size=shape[-2] or 224)
+    h,w = shape[-3:-1] if self.bytes else shape[-2:] # Colour comes last or before
+    size = (h or w or 224, w or h or 224)
+    return dict(n_frames=1 if axes==4 else frames, size=size)
 
 @patch
 def __call__(self:OnnxFrames,
@@ -294,7 +296,7 @@ class Frames:
     def __init__(self,
         ask, # From uint8 `[N,T,H,W,3]`, or `[N,H,W,3]`, to `[N,...]`
         n_frames:int|None=None, # Frames of a clip; single pictures by default
-        size:int|None=None, # Side of the pictures, in pixels; 224 by default
+        size:int|tuple|None=None, # Of the pictures: side, or (height, width), in pixels; 224 by default
         **recipe, # For `clip_recipe`
     ):
         given = dict(n_frames=n_frames or 1, size=size or 224, **recipe)
@@ -323,10 +325,10 @@ def as_network(
     network, # A Learner, a run folder, a module, an ONNX file, or a function of frames
     what=None, # See `ask_for`; by default what the network says, and probabilities of a Learner
     n_frames:int|None=None, # Frames that it sees at once; its own number by default
-    size:int|None=None, # Side of its pictures, in pixels; its own by default, 224 if it has none
+    size:int|tuple|None=None, # Of its pictures: side, or (height, width); its own by default, 224 if it has none
     stats=None, # Mean and deviation of the colours; those of its zoo by default, () for none
     fit:str|None=None, # `crop`, `pad` or `whole`: what of a wide picture it sees, see `clip_recipe`
-    margin:float|None=None, # Side of the decoded picture, as a multiple of `size`; 1.125 by default
+    margin:float|None=None, # Size of the decoded picture, as a multiple of `size`; 1.125 by default
     device=None, # See `pick_device`
 ): # `.recipe`, `.id`, `.vocab`, `.length`; from uint8 `[N,T,H,W,3]` to an array `[N,...]`
     "Any network as a function of frames"

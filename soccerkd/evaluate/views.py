@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from fastai.learner import Learner
 from fasttransform import Pipeline
-from ..core import SoccerKDError
+from ..core import SoccerKDError, pair_of
 from ..data.clips import is_synthetic
 from ..data.transforms import ClipToFloat, plain
 from .report import *
@@ -21,22 +21,23 @@ __all__ = ['crop_corners', 'clip_views', 'view_answers', 'evaluate_views']
 def crop_corners(
     h:int, # Height of the frame, in pixels
     w:int, # Width, in pixels
-    size:int, # Side of the crops
+    size, # Of the crops: side, or (height, width), in pixels
     n_crops:int=1, # 1, 3 or 5
 )->list[tuple[int,int]]: # Top and left of each
     "Where the crops of the usual evaluations lie"
     if n_crops not in (1, 3, 5):
         raise SoccerKDError.of(f"n_crops={n_crops}", "is not known", "use 1, 3, 5 or 10")
-    if h<size or w<size:
-        fault = f"has no crop of {size}"
+    high,wide = pair_of(size)
+    if h<high or w<wide:
+        fault = f"has no crop of {high} x {wide}"
         raise SoccerKDError.of(f"a frame of {h} x {w}", fault, "decode larger frames")
-    bottom,right = h-size,w-size
+    bottom,right = h-high,w-wide
     middle = bottom//2,right//2
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)]
     if n_crops==1: return [middle]
     if n_crops==5: return [*corners, middle]
     y,x = middle
-    return [(y, 0), middle, (y, right)] if w>=h else [(0, x), middle, (bottom, x)]
+    return [(y, 0), middle, (y, right)] if right>=bottom else [(0, x), middle, (bottom, x)]
 
 # %% ../../nbs/05_evaluate/06_views.ipynb #00b289cc
 def _moments(slots, n_clips):
@@ -50,18 +51,19 @@ def _moments(slots, n_clips):
 def clip_views(
     x:torch.Tensor, # `[B,3,T*slots,H,W]`, all that was decoded
     slots:int, # Frames per segment, `dls.config["slots"]`
-    size:int, # Side of the network's input
+    size, # Of the network's input: side, or (height, width), in pixels
     n_clips:int=1, # Moments: 1 is the middle slot, up to `slots`
     n_crops:int=1, # 1, 3, 5 or 10: see `crop_corners`; 10 are the five and their mirror images
-)->list[torch.Tensor]: # `n_clips * n_crops` views `[B,3,T,size,size]`
+)->list[torch.Tensor]: # `n_clips * n_crops` views `[B,3,T,h,w]`
     "The views of each clip; the first of them is what validation sees if both numbers are 1"
     moments = _moments(slots, n_clips)
     mirrored = n_crops==10
+    h,w = pair_of(size)
     corners = crop_corners(*x.shape[-2:], size, 5 if mirrored else n_crops)
     views = []
     for start in moments:
         frames = x[:,:,start::slots]
-        crops = [frames[...,top:top+size,left:left+size] for top,left in corners]
+        crops = [frames[...,top:top+h,left:left+w] for top,left in corners]
         views += crops
         if mirrored: views += [o.flip(-1) for o in crops]
     return views

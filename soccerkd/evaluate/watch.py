@@ -273,7 +273,7 @@ def video_track(
     out=None, # Folder of the track: answers are kept there while they come, and gone on with
     what=None, # `logits`, `probabilities`, `features`, or a function of network and batch; see `as_network`
     n_frames:int|None=None, # Frames that the network sees at once; its own number by default, one for image networks and functions
-    size:int|None=None, # Side of its pictures, in pixels; its own by default, 224 if it has none
+    size:int|tuple|None=None, # Of its pictures: side, or (height, width); its own by default, 224 if it has none
     length:float|None=None, # Seconds that a clip covers; that of the clips trained on by default, or 2
     names=None, # Of the second axis of the answers; the classes by default, if the answers are logits or probabilities
     start:float=0., # First moment, in seconds

@@ -51,7 +51,7 @@ class ClipNet(nn.Module):
         dropout:float=0., # Share of the features dropped before the head, in training
         precision:str="fp32", # `fp32`, `bf16` or `fp16`: what the forward pass computes in
         config:dict|None=None, # Arguments for `create_model` that make the same network again
-        limits:dict|None=None, # What clips must be: `size`, `min_size` (pixels), `frames`, `min_frames`
+        limits:dict|None=None, # What clips must be: `size`, `min_size` (of both sides, in pixels), `frames`, `min_frames`
         head_name:str="fc", # What published weights call the classifier
     ):
         super().__init__()
@@ -78,10 +78,10 @@ def check(self:ClipNet,
         wanted = f"{lim[key]} or more" if key.startswith("min_") else lim[key]
         setting = "n_frames" if "frames" in key else "size"
         raise SoccerKDError.of(what, f"{name} takes {wanted}", f"use {setting}={wanted}")
-    frames,pixels = f"{t} frames",f"{h}x{w} pixels"
+    frames,pixels = f"{t} frames",f"{h}x{w} pixels (height x width)"
     if "frames" in lim and t!=lim["frames"]: refuse(frames, "frames")
     if "min_frames" in lim and t<lim["min_frames"]: refuse(frames, "min_frames")
-    if "size" in lim and {h,w}!={lim["size"]}: refuse(pixels, "size")
+    if "size" in lim and (h, w)!=pair_of(lim["size"]): refuse(pixels, "size")
     if "min_size" in lim and min(h, w)<lim["min_size"]: refuse(pixels, "min_size")
     return x
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ..core import SoccerKDError, require
+from ..core import SoccerKDError, require, pair_of, size_of
 from .clipnet import *
 
 # %% auto #0
@@ -18,21 +18,23 @@ class SeenAs(nn.Module):
     "A network that gets its clips in another size and number of frames than the batch has"
     def __init__(self,
         model:nn.Module, # `[B,3,T,H,W]` to `[B,K]`
-        size:int|None=None, # Side of the pictures it gets; as they are by default
+        size:int|tuple|None=None, # Of the pictures it gets: side, or (height, width), in pixels; as they are by default
         n_frames:int|None=None, # Frames it gets, spread evenly; as they are by default
     ):
         super().__init__()
-        self.model,self.size,self.n_frames = model,size,n_frames
+        self.model,self.n_frames = model,n_frames
+        self.size = None if size is None else size_of(size)
     def forward(self, x):
         t,h,w = x.shape[2:]
         if self.n_frames and self.n_frames!=t:
             middles = torch.arange(self.n_frames, device=x.device)+.5
             t,idx = self.n_frames,(middles*t/self.n_frames).long()
             x = x[:,:,idx]
-        if self.size and (h,w)!=(self.size,self.size):
-            smaller = self.size<min(h, w)
+        if self.size and (h,w)!=pair_of(self.size):
+            size = high,wide = pair_of(self.size)
+            smaller = high<h and wide<w
             flat = x.transpose(1, 2).flatten(0, 1)
-            flat = F.interpolate(flat, (self.size,self.size), mode="bilinear", antialias=smaller, align_corners=False)
+            flat = F.interpolate(flat, size, mode="bilinear", antialias=smaller, align_corners=False)
             x = flat.unflatten(0, (-1,t)).transpose(1, 2)
         return self.model(x)
 
@@ -155,12 +157,12 @@ class TimmNet(FrameNet):
         except (SoccerKDError, torch.OutOfMemoryError): raise
         except (AssertionError, RuntimeError, ValueError) as e:
             h,w = x.shape[-2:]
-            if self.native is None or (h, w)==self.native: raise # Not the size's fault
+            if self.native is None or (h, w)==tuple(self.native): raise # Not the size's fault
             said = str(e).splitlines()[:1]
             why = f" ({said[0][:80]})" if said else ""
-            name,side = self.config["name"],self.native[-1]
+            name,side = self.config["name"],size_of(tuple(self.native))
             remedy = f"use size={side}, or put it into SeenAs(network, size={side})"
-            raise SoccerKDError.of(f"{h}x{w} pixels", f"{name} can't take them{why}", remedy) from e
+            raise SoccerKDError.of(f"{h}x{w} pixels (height x width)", f"{name} can't take them{why}", remedy) from e
 
 # %% ../../nbs/03_models/05a_teachers.ipynb #99b5545b
 def timm_net(
@@ -180,7 +182,7 @@ def timm_net(
     net = timm.create_model(name, pretrained=False, num_classes=n_classes, **kw)
     facts = timm.data.resolve_model_data_config(net)
     native = facts["input_size"][-2:]
-    fixed = native[-1] if net.pretrained_cfg.get("fixed_input_size") else None
+    fixed = size_of(tuple(native)) if net.pretrained_cfg.get("fixed_input_size") else None
     exact = kw.get("img_size") or fixed
     how = dict(n_frames=n_frames, dropout=dropout, precision=precision)
     config = dict(name=f"timm/{name}", n_classes=n_classes, **how, **kw)

@@ -51,23 +51,25 @@ def _edges(b):
     return x,y,x+w,y+h
 
 def _middle(low, high, side, room):
-    "Where a square of `side` begins that has `low` to `high` in its middle, moved into the picture"
+    "Where a stretch of `side` begins that has `low` to `high` in its middle, moved into the picture"
     return float(np.clip((low+high-side)/2, 0, room-side))
 
-def _around(b, size, margin):
-    "Square around boxes, inside a picture of height and width `size`"
+def _around(b, size, margin, aspect=1.):
+    "Region around boxes, inside a picture of height and width `size`"
     h,w = size
     x,y,x_end,y_end = _edges(b)
     left,top = x.min(),y.min()
     right,bottom = x_end.max(),y_end.max()
-    need = max(right-left, bottom-top, 8)*margin
-    side = float(min(need, h, w))
-    return _middle(left, right, side, w),_middle(top, bottom, side, h),side,side
+    need = max((right-left)/aspect, bottom-top, 8)*margin
+    high = float(min(need, h, w/aspect))
+    wide = high*aspect
+    return _middle(left, right, wide, w),_middle(top, bottom, high, h),wide,high
 
 # %% ../../nbs/01_video/09_boxes.ipynb #4bd8c40e
 def box_views(
     boxes, # Table with columns `time` (seconds), `x`, `y`, `w`, `h` (pixels, or parts of the picture) and perhaps `player`
-    margin:float=1.125, # Side of the square, as a multiple of what the boxes need
+    margin:float=1.125, # Height of the region, as a multiple of what the boxes need
+    aspect:float=1., # Width of the region over its height, as the network sees it
 ): # For `stream_windows`
     "A region for each player and window"
     t = _tidy(boxes)
@@ -80,7 +82,7 @@ def box_views(
         for k,(times,xywh) in each.items():
             a,b = np.searchsorted(times, [start, end])
             inside = _inside(pixels(xywh[a:b], size), size)
-            if len(inside): res[k] = _around(inside, size, margin)
+            if len(inside): res[k] = _around(inside, size, margin, aspect)
         return res
     every = t[_sides].to_numpy(float)
     views.tell = lambda size: _box_notes(pixels(every, size), size)
@@ -121,6 +123,11 @@ def _roi_notes(roi, size):
     return [f"roi={name}: reaches beyond {_picture(size)}; {used:.0f} % of it is used"]
 
 # %% ../../nbs/01_video/09_boxes.ipynb #d5725dac
+def _has_room(region, size):
+    "Is a region smaller than the picture, in height and in width?"
+    h,w = size
+    return region[2]<w-1e-6 and region[3]<h-1e-6
+
 def tell_views(
     stream, # From `stream_windows`, with `roi` or `views`
     roi=None, # The region, if it has one for all windows
@@ -134,9 +141,10 @@ def tell_views(
             stream.notes += tell(size)
         res = views(start, end, size)
         for k,region in res.items():
-            if k is None or k in told or region[2]<min(size): continue
+            if k is None or k in told or _has_room(region, size): continue
             told.add(k)
+            kind = "square" if region[2]==region[3] else "region"
             when = f"from {start:.2f} to {end:.2f} s"
-            stream.notes.append(f"boxes: {when} player {k} needs a square as large as the picture, and may be cut")
+            stream.notes.append(f"boxes: {when} player {k} needs a {kind} as large as the picture, and may be cut")
         return res
     stream.views = see

@@ -15,70 +15,95 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from fastcore.basics import patch
 from PIL import Image
-from ..core import SoccerKDError
+from ..core import SoccerKDError, pair_of, size_of
 from .looks import ToRGB, look_of
 from .sampling import segment_times
 
 # %% auto #0
-__all__ = ['clip_recipe', 'roi_box', 'ToPicture', 'Window', 'Begun', 'WindowGrid', 'Settled', 'Damage']
+__all__ = ['clip_recipe', 'cover_side', 'pad_shape', 'roi_box', 'ToPicture', 'Window', 'Begun', 'WindowGrid', 'Settled', 'Damage']
 
 # %% ../../nbs/01_video/06_windows.ipynb #68e8f068
 def clip_recipe(
     config:dict, # `dls.config`, or the part `data` of a run's config.json
-)->dict: # Keys `n_frames`, `size`, `margin`, `fit`, `slots`
+)->dict: # Keys `n_frames`, `size` (side, or height and width), `margin`, `fit`, `slots`
     "How validation makes pixels of a clip"
     usual = dict(margin=1.125, fit="crop", slots=3)
     asked = {k: config.get(k, o) for k,o in usual.items()}
-    _check_recipe(config["n_frames"], config["size"], **asked)
-    return dict(n_frames=config["n_frames"], size=config["size"], **asked)
+    size = size_of(config["size"]) # JSON has lists
+    _check_recipe(size, **asked)
+    return dict(n_frames=config["n_frames"], size=size, **asked)
 
-def _check_recipe(n_frames, size, margin, fit, slots):
-    if not isinstance(size, int):
-        raise SoccerKDError.of(f"size={size}", "is no square", "train with one number as size")
+def _check_recipe(size, margin, fit, slots):
     if fit not in ("crop", "pad", "whole"):
         raise SoccerKDError.of(f"fit={fit!r}", "is not known", "use 'crop', 'pad' or 'whole'")
-    if round(size*margin)<size:
+    if pair_of(size, margin)<pair_of(size):
         raise SoccerKDError.of(f"margin={margin}", "would make pixels up", "train with a margin of 1 or more")
 
-# %% ../../nbs/01_video/06_windows.ipynb #36803d50
+# %% ../../nbs/01_video/06_windows.ipynb #105c9a1a
 def _shown(h, w, short):
     "Height and width with a short side"
     k = short/min(h, w)
     return max(round(h*k), 1),max(round(w*k), 1)
 
+def cover_side(
+    height:int, # Of the video as shown, in pixels
+    width:int, # Of the video as shown, in pixels
+    size, # What is to be covered: a side, or (height, width), in pixels
+)->int: # In pixels
+    "The least short side with which a picture of this shape covers `size`"
+    h,w = pair_of(size)
+    least = max(h/height, w/width)*min(height, width)
+    short = max(int(least)-1, 1)
+    def covers(high, wide): return high>=h and wide>=w
+    while not covers(*_shown(height, width, short)): short += 1
+    return short
+
+# %% ../../nbs/01_video/06_windows.ipynb #4bd7e17a
+def pad_shape(
+    height:int, # Of a picture, in pixels
+    width:int, # Of a picture, in pixels
+    size, # A side, or (height, width)
+)->tuple[int,int]: # Height and width, in pixels
+    "The smallest picture of the shape of `size` that has room for another one"
+    h,w = pair_of(size)
+    k = max(height/h, width/w)
+    return max(height, round(h*k)),max(width, round(w*k))
+
+# %% ../../nbs/01_video/06_windows.ipynb #36803d50
 def _shrunk(a, size):
-    "A square picture in another size, as `square` makes it"
+    "A picture in another height and width, as `fit_frames` makes it"
     if not find_spec("torch"):
-        return np.asarray(Image.fromarray(a).resize((size, size), Image.Resampling.BILINEAR))
+        return np.asarray(Image.fromarray(a).resize(size[::-1], Image.Resampling.BILINEAR))
     import torch # To the last bit; Pillow rounds otherwise, by one step of 255 at most
     from torch.nn.functional import interpolate
     x = torch.from_numpy(a)[None].permute(0, 3, 1, 2)
-    x = interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+    x = interpolate(x, size=size, mode="bilinear", antialias=True)
     return x[0].permute(1, 2, 0).numpy()
 
 def _padded(a, size):
-    "The whole picture on a black square"
+    "The whole picture on black"
     h,w = a.shape[:2]
-    side = max(h, w)
-    top,left = (side-h)//2,(side-w)//2
-    res = np.zeros((side, side, 3), np.uint8)
+    high,wide = pad_shape(h, w, size)
+    top,left = (high-h)//2,(wide-w)//2
+    res = np.zeros((high, wide, 3), np.uint8)
     res[top:top+h,left:left+w] = a
     return _shrunk(res, size)
 
-def _middle(a, side):
-    "The middle of a picture, as far as it is larger than `side`"
-    y = max(a.shape[0]-side, 0)//2
-    x = max(a.shape[1]-side, 0)//2
-    return a[y:y+side,x:x+side]
+def _middle(a, size):
+    "The middle of a picture, as far as it is larger than `size`"
+    h,w = size
+    y = max(a.shape[0]-h, 0)//2
+    x = max(a.shape[1]-w, 0)//2
+    return a[y:y+h,x:x+w]
 
-def _short_side(recipe): return round(recipe["size"]*recipe["margin"])
+def _decoded(recipe): return pair_of(recipe["size"], recipe["margin"])
 
-def _square(a, recipe):
+def _seen(a, recipe):
     "The part of a small picture that the network sees"
-    short,fit = _short_side(recipe),recipe["fit"]
-    if fit=="pad" and a.shape[0]!=a.shape[1]: a = _padded(a, short)
-    if fit=="crop": a = _middle(a, short)
-    return _middle(a, recipe["size"])
+    decoded,fit = _decoded(recipe),recipe["fit"]
+    if fit=="pad" and a.shape[:2]!=decoded: a = _padded(a, decoded)
+    if fit=="crop": a = _middle(a, decoded)
+    return _middle(a, pair_of(recipe["size"]))
 
 # %% ../../nbs/01_video/06_windows.ipynb #5ecdfa69
 def roi_box(
@@ -108,13 +133,15 @@ class ToPicture:
         frame, # The first frame of the video, for its shape
         stream=None, # The video stream, for the shape of its pixels; square if None
     ):
-        self.recipe,self.short = recipe,_short_side(recipe)
+        self.recipe,self.want = recipe,_decoded(recipe)
         self.look = look_of(stream, frame)
         self.size = self.look.size
+        self.whole = self._small_size(*self.size) # The whole picture, made small
         self.rgb,self.scale = ToRGB(self.look),VideoReformatter()
+    def _small_size(self, h, w): return _shown(h, w, cover_side(h, w, self.want))
     def small(self, part):
         "A region, small enough for the network"
-        height,width = _shown(*part.shape[:2], self.short)
+        height,width = self._small_size(*part.shape[:2])
         part = av.VideoFrame.from_ndarray(np.ascontiguousarray(part), format="rgb24")
         how = dict(interpolation="BILINEAR", threads=1)
         return self.scale.reformat(part, width=width, height=height, **how).to_ndarray()
@@ -122,14 +149,14 @@ class ToPicture:
         frame, # From the decoder
         roi=None, # Region, see `roi_box`
         full:dict|None=None, # Keeps the frame in colours for further regions of it
-    )->np.ndarray: # uint8 `[size,size,3]`
+    )->np.ndarray: # uint8 `[h,w,3]`
         "What the network sees of a frame"
-        if roi is None: return _square(self.rgb(frame, _shown(*self.size, self.short)), self.recipe)
+        if roi is None: return _seen(self.rgb(frame, self.whole), self.recipe)
         full = {} if full is None else full
         if "rgb" not in full: full["rgb"] = self.rgb(frame)
         left,top,right,bottom = roi_box(roi, *self.size)
         part = full["rgb"][top:bottom,left:right]
-        return _square(self.small(part), self.recipe)
+        return _seen(self.small(part), self.recipe)
 
 # %% ../../nbs/01_video/06_windows.ipynb #ab9e4e94
 @dataclass
@@ -139,7 +166,7 @@ class Window:
     start:float # In seconds
     end:float # In seconds; the end of the video if that comes first
     times:list[float] # Of the frames, in seconds
-    frames:np.ndarray # uint8 `[T,size,size,3]`, RGB
+    frames:np.ndarray # uint8 `[T,h,w,3]`, RGB
     view:object=None # Which of several regions, see `views`
 
 @dataclass

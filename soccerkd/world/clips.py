@@ -27,7 +27,7 @@ def make_scene(
     label:str, # One of `CLASSES`, or `none`
     seed:int, # Of the clip
     match:int, # Seed of the match: grass, kits, light, stadium
-    size:int=224, # Width and height of the picture, in pixels
+    size:int|tuple=224, # Of the picture: side, or (height, width), in pixels
     n_frames:int=25, # Length of the clip
     fps:float=25., # Frames per second
 )->tuple[Scene,Play]: # What is drawn; what happens
@@ -101,18 +101,20 @@ def plan_clips(
     return rows
 
 # %% ../../nbs/01a_world/06_clips.ipynb #7d1cca6d
+def _size_text(size): return size if isinstance(size, int) else '{}x{}'.format(*size)
+
 def _clip_row(
     row:dict, # One row of `plan_clips`
     truth:dict, # Of the clip
     crf:float, # Quality of the encoding
-    size:int, # Width and height, in pixels
+    size, # Of the picture: side, or (height, width), in pixels
     n_frames:int, # Length
     fps:float, # Frames per second
 )->dict: # One row of `clips.csv`
     "What is known of a finished clip"
     res = {k: row[k] for k in ('file','label','group','seed','split')}
     contacts = ' '.join(f'{x:.3f}' for x in truth['contacts'])
-    return res | dict(start=0, end=n_frames, fps=fps, frames=n_frames, size=size, crf=crf,
+    return res | dict(start=0, end=n_frames, fps=fps, frames=n_frames, size=_size_text(size), crf=crf,
         speed=round(float(truth['speed']), 2),
         people=1+len(truth['others3d']), contacts=contacts)
 
@@ -120,7 +122,7 @@ def _clip_row(
 def render_clip(
     row:dict, # One row of `plan_clips`
     root, # Folder of the set
-    size:int=224, # Width and height, in pixels
+    size:int|tuple=224, # Of the picture: side, or (height, width), in pixels
     n_frames:int=25, # Length
     fps:float=25., # Frames per second
 )->dict: # The row with what is known now
@@ -176,6 +178,7 @@ def _check_folder(
         old = read_json(file)
         diff = []
         for k,v in config.items():
+            v = list(v) if isinstance(v, tuple) else v # As JSON has it
             if old.get(k)!=v: diff.append(f'{k} is {old.get(k)!r}, not {v!r}')
         fault = 'holds other clips: '+', '.join(diff)
         if diff: raise SoccerKDError.of(root, fault, 'give another folder or delete this one')
@@ -230,7 +233,7 @@ def _check_args(
     bad = [c for c in a['classes'] if c not in CLASSES]
     if bad or not a['classes']:
         raise fail('classes', f'{bad} not known', f'choose from {", ".join(CLASSES)}')
-    if size<32 or size%2:
+    if min(pair_of(size))<32 or any(o%2 for o in pair_of(size)):
         raise fail('size', f'{size} is not possible', 'give an even number of pixels, 32 or more')
     if a['per_class']<1 or a['per_match']<1:
         raise fail('per_class, per_match', 'nothing to make', 'give 1 or more')
@@ -257,7 +260,7 @@ def make_clips(
     per_class:int=150, # Clips of each class, all splits together
     seed:int=0, # Of the whole set: the same seed gives the same pixels
     splits:tuple=(.80,.07,.13), # Shares of train, val and test
-    size:int=224, # Width and height, in pixels
+    size:int|tuple=224, # Of the picture: side, or (height, width), in pixels
     n_frames:int=25, # Frames of a clip
     fps:float=25., # Frames per second
     classes:tuple=CLASSES, # Classes to make
@@ -267,7 +270,7 @@ def make_clips(
 )->Path: # The folder
     "Render a synthetic SoccerDB1-shaped set: `path/{train,val,test}/{class}/{clip}.mp4`, `.npz` beside, `clips.csv`"
     root = Path(path)
-    film = dict(size=size, n_frames=n_frames, fps=fps)
+    film = dict(size=size_of(size), n_frames=n_frames, fps=fps)
     _check_args(dict(per_class=per_class, classes=classes, splits=splits, per_match=per_match, **film))
     if none: classes = (*classes, 'none')
     config = dict(world=2, per_class=per_class, seed=seed, splits=list(splits),

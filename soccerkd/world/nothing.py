@@ -15,7 +15,7 @@ from .ball import *
 from .look import *
 from .figures import *
 from .render import *
-from .scene import Play, follow_cameras, match_look, random_gait
+from .scene import Play, follow_cameras, match_look, random_gait, shape_of
 
 # %% ../../nbs/01a_world/05_nothing.ipynb #c01b75c0
 def _calm(
@@ -50,11 +50,12 @@ def _glance(
     rng, # Generator
     at, # Place [2] or places [frames,2] on the pitch, in metres
     t, # Times of the frames, in seconds
-    size:int, # Of the picture, in pixels
+    size, # Of the picture: side, or (height, width), in pixels
     width:float, # Of the picture at that place, in metres
     turn:float=0., # Picture widths a second
 )->list: # One camera a frame
     "A camera by the side of the pitch that turns, and shakes a little"
+    shape,across = shape_of(size)
     xy = np.broadcast_to(at, (len(t),2))
     x = xy[0,0]+rng.uniform(-22, 22)
     y = rng.uniform(38, 60)
@@ -66,7 +67,7 @@ def _glance(
     shake = most*np.sin(2*np.pi*f*t)
     off = turn*(t-t[-1]/2)+shake
     target = target+right*off[:,None]*width
-    return [look_at(spot, p, width, (size,size)) for p in target]
+    return [look_at(spot, p, width*across, shape) for p in target]
 
 # %% ../../nbs/01a_world/05_nothing.ipynb #ed6b2322
 NOTHING = ('stand','empty','pan','ball','wide')
@@ -123,7 +124,7 @@ def _cameras(rng, kind, at, t, size, ball, path): # One a frame
 def make_nothing(
     seed:int, # Of the clip
     match:int, # Seed of the match
-    size:int=224, # Width and height of the picture, in pixels
+    size:int|tuple=224, # Of the picture: side, or (height, width), in pixels
     n_frames:int=25, # Length of the clip
     fps:float=25., # Frames per second
     kind:str=None, # One of `NOTHING`; drawn by default
@@ -143,7 +144,7 @@ def make_nothing(
     ball = _ball_near(rng, kind, at, t)
     cams = _cameras(rng, kind, at, t, size, ball, main.path)
     exposure = rng.uniform(.001, .006)
-    smear = rng.uniform(0, 1.6)*size/224
+    smear = rng.uniform(0, 1.6)*min(cams[0].size)/224
     lens = dict(exposure=exposure, smear=smear, soft=rng.random()<.3)
     joints = [m.joints for m,_ in people]
     outfits = [o for _,o in people]
