@@ -11,7 +11,7 @@ from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.transforms import IndexSplitter
 from fasttransform import Transform
 from fastcore.all import delegates, patch
-from ..core import SoccerKDError, pick_device
+from ..core import SoccerKDError, pick_device, size_of
 from .clips import *
 from .decode import *
 from .decode import without_bad
@@ -226,11 +226,11 @@ def from_spans(cls:SpanDataLoaders,
     test:list[Span]=(), # Held back for the one final look
     targets=(), # Functions of span and times, such as `values_at`; none for spans that only a teacher speaks about
     n_frames:int=8, # Moments of a span that the network sees
-    size:int=112, # Side of what the network sees, in pixels; not used for tracks
+    size=112, # Of what the network sees, in pixels: a side, or height and width; not used for tracks
     bs:int=16, # Spans per batch
     seed:int=0, # Order of the batches
     names=None, # Of the answer's last axis, such as classes; kept with the loaders
-    fit:str="crop", # `crop`, `pad` or `whole`, see `square`
+    fit:str="crop", # `crop`, `pad` or `whole`, see `fit_frames`
     margin:float=1., # Side that is decoded, as a multiple of `size`
     augment=False, # See `clip_tfms`
     on_bad:str="skip", # `skip` what can't be read and list it in `bad`, or `raise`
@@ -246,7 +246,7 @@ def from_spans(cls:SpanDataLoaders,
     parts = list(map(list, (train, valid, test)))
     of_tracks = _one_kind(sum(parts, []))
     check_leak(**dict(zip(("train", "valid", "test"), parts)))
-    how = dict(n_frames=n_frames, size=size, slots=1, fit=fit, backend=backend, fps=fps, margin=margin)
+    how = dict(n_frames=n_frames, size=size_of(size), slots=1, fit=fit, backend=backend, fps=fps, margin=margin)
     bad = None
     if of_tracks: block = TransformBlock(type_tfms=[ReadTrack(n_frames)])
     else:
