@@ -26,7 +26,7 @@ __all__ = ['read_boxes', 'Predictions', 'video_files', 'default_hop', 'predict_v
 # %% ../../nbs/06_deploy/08_predict.ipynb #bd79c4f8
 def read_boxes(
     boxes, # Table or CSV file with columns `time` (seconds), `x`, `y`, `w`, `h` (pixels, or parts of the picture) and perhaps `player`
-)->pd.DataFrame: # For `box_views`
+)->pd.DataFrame: # For `box_regions`
     "Players' boxes as a table of numbers"
     is_file = isinstance(boxes, (str, Path))
     t = read_table(boxes) if is_file else pd.DataFrame(boxes).copy()
@@ -57,7 +57,7 @@ def _rows(windows, answers, bs):
         first = windows[bad[0]-bad[0]%bs].start # Of the batch
         fault = f"answers nan for the window at {first:.2f} s"
         raise SoccerKDError.of("the network", fault, "train it again; its weights are no numbers")
-    def row(w, probs): return [w.number, w.start, w.end, w.view, list(map(float, probs))]
+    def row(w, probs): return [w.number, w.start, w.end, w.region, list(map(float, probs))]
     return list(map(row, windows, answers))
 
 def _fill(log, stream, load, bs):
@@ -108,13 +108,13 @@ def _gap_notes(name, length, hop):
 # %% ../../nbs/06_deploy/08_predict.ipynb #614fa1e5
 def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
     "Events of one video"
-    recipe,views = facts["recipe"],None
+    recipe,regions = facts["recipe"],None
     if boxes is not None:
         h,w = pair_of(recipe["size"])
-        views = box_views(read_boxes(boxes), recipe["margin"], w/h)
-    stream = stream_windows(video, recipe, threads=threads, views=views, **how)
+        regions = box_regions(read_boxes(boxes), recipe["margin"], w/h)
+    stream = stream_windows(video, recipe, threads=threads, regions=regions, **how)
     if not stream.file: stream.name = str(getattr(video, "name", "live"))
-    if stream.views: tell_views(stream, how["roi"])
+    if stream.regions: tell_regions(stream, how["roi"])
     head = _head(video, stream, facts, bs, boxes, how)
     kept = out and out.with_suffix(".windows")
     with closing(WindowLog(kept, head, resume and stream.file)) as log:
@@ -181,7 +181,7 @@ def _check_asked(several, out, bs, roi, boxes):
     if out and not several and not ending:
         raise SoccerKDError.of(out, "has no known ending", "give a .json or a .csv file as `out`")
     if roi is not None and boxes is not None:
-        raise SoccerKDError.of("roi and boxes", "are two views of one picture", "give one of them")
+        raise SoccerKDError.of("roi and boxes", "are two regions of one picture", "give one of them")
     if bs<1: raise SoccerKDError.of(f"bs={bs}", "is no number of windows", "give 1 or more")
 
 def _check_settings(facts, boxes, find):

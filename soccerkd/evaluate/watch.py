@@ -12,7 +12,7 @@ from fastcore.basics import num_cpus, patch
 from ..core import SoccerKDError, disk_errors, track
 from ..data.tracks import *
 from .networks import *
-from ..video.boxes import tell_views
+from ..video.boxes import tell_regions
 from ..video.stream import *
 
 # %% auto #0
@@ -88,7 +88,7 @@ def _write(self:WindowLog, o):
 # %% ../../nbs/05_evaluate/12_watch.ipynb #baa7f906
 @patch
 def add(self:WindowLog,
-    rows:list, # `[number, start, end, view, probabilities]` of each window
+    rows:list, # `[number, start, end, region, probabilities]` of each window
     **notes, # `lost` and `notes` so far, `done` at the end of the video
 ):
     "The answers for the next few windows"
@@ -102,7 +102,7 @@ def done(self:WindowLog)->bool:
     return any(o.get("done", False) for o in self.entries[-1:])
 
 @patch(as_prop=True)
-def rows(self:WindowLog)->list: # `[number, start, end, view, probabilities]`
+def rows(self:WindowLog)->list: # `[number, start, end, region, probabilities]`
     "All windows so far"
     return [r for o in self.entries for r in o["rows"]]
 
@@ -111,14 +111,14 @@ def rows(self:WindowLog)->list: # `[number, start, end, view, probabilities]`
 def tracks(self:WindowLog,
     names, # Of the classes
     mark=None, # What made the answers
-)->dict[str|None,Track]: # By view; `None` is the whole picture, or the one region of it
+)->dict[str|None,Track]: # By region; `None` is the whole picture, or the one region of it
     "The answers of a journal as tracks"
     rows = self.rows
-    views = dict.fromkeys(view for _,_,_,view,_ in rows) or [None]
-    return {k:_view_track([o for o in rows if o[3]==k], names, mark) for k in views}
+    regions = dict.fromkeys(region for _,_,_,region,_ in rows) or [None]
+    return {k:_region_track([o for o in rows if o[3]==k], names, mark) for k in regions}
 
-def _view_track(rows, names, mark):
-    "The rows of one view"
+def _region_track(rows, names, mark):
+    "The rows of one region"
     values = np.array([probs for *_,probs in rows], np.float32)
     spans = np.array([[start, end] for _,start,end,*_ in rows], float)
     values,spans = values.reshape(-1, len(names)),spans.reshape(-1, 2) # Also of no rows
@@ -213,7 +213,7 @@ def _stream_at(video, recipe, fps, length, start, end, threads, roi):
     first = math.ceil((start+lead)*fps-1e-9)/fps
     where = dict(start=max(first-lead, 0.), end=end, roi=roi, threads=threads)
     stream = stream_windows(video, recipe, length=length, hop=1/fps, **where)
-    if stream.views: tell_views(stream, roi)
+    if stream.regions: tell_regions(stream, roi)
     if not single: lead = stream.length/2 # Of a short video the window is shorter
     return stream,lead
 

@@ -39,14 +39,14 @@ class WindowStream(PacketSource):
         end:float|None=None, # Where the last one ends at the latest, in seconds
         threads:int=1, # Decoding threads
         first:int=0, # Number of the first window that is wanted
-        views=None, # From start and end of a window, and (height, width) of the picture, to a dict of regions by name: a window for each
+        regions=None, # From start and end of a window, and (height, width) of the picture, to a dict of regions by name: a window for each
     ):
         _check_seconds(length=length, hop=hop)
         super().__init__(source)
         self.recipe,self.threads = recipe,threads
         self.length,self.hop = length,hop
         self.start,self.end,self.first = start,end,first
-        self.views = views or (None if roi is None else lambda a, b, size: {None:roi})
+        self.regions = regions or (None if roi is None else lambda a, b, size: {None:roi})
         self._not_begun()
         self.seconds = self._announced()
     def _not_begun(self):
@@ -176,7 +176,7 @@ def _fill(self:WindowStream, frame, slots):
     full,pics = {},{}
     for w,i in slots:
         if w.lost: continue
-        for name,roi in w.views.items():
+        for name,roi in w.regions.items():
             key = None if roi is None else tuple(roi)
             try:
                 if key not in pics: pics[key] = np.ascontiguousarray(self.paint(frame, roi, full))
@@ -215,7 +215,7 @@ def _ready(self:WindowStream):
         if self.until: end = min(end, self.until)
         self.made += 1
         if w.lost: self.lost.append((start, end)); continue
-        for name in w.views:
+        for name in w.regions:
             frames = np.stack([w.pics[name,i] for i in range(g.n)])
             yield Window(w.number, start, end, w.times, frames, name)
 
@@ -342,8 +342,8 @@ def _begin(self:WindowStream, s, frames):
     self.want,self.past = OrderedDict(),deque(maxlen=120)
     self.thin = s.codec_context.codec.canonical_name in ("h264", "hevc")
     last = math.inf if self.end is None else self._full_windows(self.end, 1e-9)
-    views = self.views and (lambda a, b: self.views(a, b, self.paint.size))
-    self.grid = WindowGrid(self.recipe, self.length, self.hop, self.start, self.first, last, views)
+    regions = self.regions and (lambda a, b: self.regions(a, b, self.paint.size))
+    self.grid = WindowGrid(self.recipe, self.length, self.hop, self.start, self.first, last, regions)
 
 @patch
 def _note_look(self:WindowStream, look):

@@ -167,18 +167,18 @@ class Window:
     end:float # In seconds; the end of the video if that comes first
     times:list[float] # Of the frames, in seconds
     frames:np.ndarray # uint8 `[T,h,w,3]`, RGB
-    view:object=None # Which of several regions, see `views`
+    region:object=None # Which of several regions, see `regions`
 
 @dataclass
 class Begun:
     "A window that still misses frames"
     number:int
     times:list
-    views:dict # Name to region
+    regions:dict # Name to region
     at:int = 0 # Moments handed out
     got:int = 0 # Moments that have their frame
     lost:bool = False # A frame can't be had
-    pics:dict = field(default_factory=dict) # (view, moment) to pixels
+    pics:dict = field(default_factory=dict) # (region, moment) to pixels
 
 # %% ../../nbs/01_video/06_windows.ipynb #1cc1f8c4
 class WindowGrid:
@@ -190,11 +190,11 @@ class WindowGrid:
         start:float=0., # Where window 0 begins, in seconds
         first:int=0, # Number of the first window that is wanted
         last:float=math.inf, # Number of the first one that is not wanted any more
-        views=None, # From start and end of a window to a dict of regions by name; the whole picture by default
+        regions=None, # From start and end of a window to a dict of regions by name; the whole picture by default
     ):
         self.n,self.slots = recipe["n_frames"],recipe["slots"]
         self.length,self.hop,self.start = length,hop,start
-        self.views = views or (lambda a, b: {None:None})
+        self.regions = regions or (lambda a, b: {None:None})
         self.last,self.open = last,deque()
         self.begin(first)
     def span(self,
@@ -215,8 +215,8 @@ class WindowGrid:
     )->list: # Of (window, place in it)
         "The moments that were not handed out so far and lie before `time`"
         while self.next<self.last and self.coming[0]+1e-6<time: # As in `frames_at`, a microsecond forgives rounding
-            views = self.views(*self.span(self.next))
-            self.open.append(Begun(self.next, self.coming, views))
+            regions = self.regions(*self.span(self.next))
+            self.open.append(Begun(self.next, self.coming, regions))
             self.begin(self.next+1)
         res = []
         for w in self.open:
