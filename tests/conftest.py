@@ -95,14 +95,29 @@ def pytest_sessionfinish(session):
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node, error): spent.update(getattr(node, "workeroutput", {}).get("spent", {}))
 
+PROMISES = {"less than a minute":60, "about a minute":75, "about two minutes":150} # What a tutorial says of two cores, in seconds
+
+def promised(page):
+    "How many seconds a page says that it takes on two cores; None if it says nothing"
+    text = (root/"nbs"/f"{page}.ipynb").read_text(encoding="utf-8")
+    said = re.search(f"(?:from the top in|page takes) ({'|'.join(PROMISES)}) on two cores", text)
+    return said and PROMISES[said[1]]
+
+def broken_promises(pages):
+    "Pages that took more processor seconds than they promise"
+    for name,secs in pages.items():
+        limit = promised(name)
+        if limit and secs>limit: yield f"{secs:7.1f}  {name}  promises {limit} s on two cores"
+
 def pytest_terminal_summary(terminalreporter):
-    "Processor seconds of the most expensive pages and files, and which pages are over their budget"
+    "Processor seconds of the most expensive pages and files, and which pages are over their budget or their promise"
     if not spent: return
     pages = {k:v for k,v in spent.items() if not k.endswith(".py")}
     over = sum(v>PAGE_BUDGET for v in pages.values())
     terminalreporter.section("processor seconds")
     for name,secs in spent.most_common(16):
         terminalreporter.write_line(f"{secs:7.1f}  {name}{'  over the budget of a page' if name in pages and secs>PAGE_BUDGET else ''}")
+    for line in broken_promises(pages): terminalreporter.write_line(line)
     mean = sum(pages.values())/max(len(pages), 1)
     terminalreporter.write_line(f"{spent.total():7.1f}  in all; pages {mean:.1f} in the mean (budget {MEAN_BUDGET}), {over} of {len(pages)} over {PAGE_BUDGET}")
 

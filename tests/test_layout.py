@@ -2,7 +2,7 @@
 import ast, io, json, re, tokenize
 from collections import Counter
 import pytest
-from conftest import root
+from conftest import broken_promises, promised, root
 
 FLOORS = [["core"], ["video", "world", "models"], ["data"], ["distill"], ["evaluate"], ["spot", "pose", "pitch"], ["deploy"], ["all"]]
 STRANGERS = {("data", "models"), ("data", "world")} # Of different floors, and yet one knows nothing of the other
@@ -168,3 +168,10 @@ def test_dense_lines_are_found():
 def test_modules_are_short():
     "A module holds one subject: 500 lines that are not empty, and no more"
     assert not {name(o):n for o in modules if (n := sum(bool(l.strip()) for l in o.read_text(encoding="utf-8").splitlines()))>500}
+
+def test_promises():
+    "Each tutorial says how long it takes, in words that a run compares with what it took"
+    tutorials = [o.relative_to(root/"nbs").with_suffix("").as_posix() for o in pages if o.parent.name=="tutorials"]
+    assert all(map(promised, tutorials)) and promised("02_data/10_tracks") is None
+    assert list(broken_promises({"tutorials/09_own_task":149., "02_data/10_tracks":999.}))==[]
+    assert "promises 60" in next(broken_promises({"tutorials/01_first_distillation":61.}))
