@@ -103,7 +103,7 @@ def before_fit(self:DistillCallback):
     if self.bank is not None:
         self.learn.dls,self.rows = self.bank.attach(self.dls, self.teacher, self.topic)
         self.banked_places = class_order(self.bank.vocab, ours, self.bank.path)
-    self.parts,self.heads,self.stream = [],{},iter(())
+    self.parts,self.head_parts,self.stream = [],{},iter(())
 
 def _moved(z, places):
     "Answers whose classes are in another order"
@@ -192,7 +192,7 @@ def _note(self:DistillCallback, hard, kd):
     "Keep both parts of a batch, and those of each head"
     self.hard,self.kd = hard.detach(),kd.detach()
     self.parts.append((n_clips(self.pred), self.hard, self.kd))
-    for k,part in self.each.items(): self.heads.setdefault(k, []).append(part)
+    for k,part in self.by_head.items(): self.head_parts.setdefault(k, []).append(part)
 
 @patch
 def _with_more(self:DistillCallback, heard):
@@ -209,13 +209,13 @@ def teachers_term(self:DistillCallback,
     theirs, # What the teacher says
     share:Tensor|None=None, # `[B]` or `[B,T]`: how much of each answer's loss counts, 0 to 1
 )->tuple[Tensor,Tensor]: # With the shares, and without; scalars
-    "The teacher's term, all heads together; `each` has the number of answers and the mean of each head"
+    "The teacher's term, all heads together; `by_head` has the number of answers and the mean of each"
     pairs = pair_heads(ours, theirs, self.loss)
     if odd := [str(k) for k in self.weights if k not in pairs]:
         fault = f"names {', '.join(odd)}, which no head is called"
         raise SoccerKDError.of("weights=", fault, "name heads of the answers")
     parts = {k:self._head(*pair, share) for k,pair in pairs.items()}
-    self.each = {k:(n, kd.detach()) for k,(_,kd,n) in parts.items()}
+    self.by_head = {k:(n, kd.detach()) for k,(_,kd,n) in parts.items()}
     weighted = [(self.weights.get(k, 1.), o) for k,o in parts.items()]
     term = sum(w*o[0] for w,o in weighted)
     return term,sum(w*o[1] for w,o in weighted)
@@ -300,7 +300,7 @@ def judge(self:DistillCallback):
     if self.teacher is None:
         fault = "has no labels, and the bank does not know its clips"
         raise SoccerKDError.of("the validation set", fault, "give the teacher beside the bank, or labels")
-    if not hasattr(self, "parts"): self.line_up()
+    if "parts" not in vars(self): self.line_up() # There was no training yet
     heard = self.answer(self.xb)
     self.learn.loss_grad = self.teachers_term(self.pred, heard)[1]
     self.learn.loss = self.learn.loss_grad.clone()
@@ -332,7 +332,7 @@ class DistillRecorder(Callback):
         self.recorder.metric_names = L(names[:at]+more+names[at:])
     def before_epoch(self):
         self.trained = False
-        if hasattr(self.learn, "distill"): self.learn.distill.parts,self.learn.distill.heads = [],{}
+        if hasattr(self.learn, "distill"): self.learn.distill.parts,self.learn.distill.head_parts = [],{}
     def before_train(self): self.trained = True
     def after_validate(self):
         if not self.trained: return
@@ -353,7 +353,7 @@ def _loss(self:DistillRecorder):
 def _parts(self:DistillRecorder):
     "What the callback noted in this epoch"
     o = getattr(self.learn, "distill", None)
-    return ([], {}, {}) if o is None else (o.parts, o.heads, o.weights)
+    return ([], {}, {}) if o is None else (o.parts, o.head_parts, o.weights)
 
 def _mean_of(parts, i):
     "Mean of value `i` over the clips or answers, whose number is value 0"
