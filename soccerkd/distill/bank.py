@@ -224,7 +224,8 @@ def _as_tensor(z, name):
     "What a store can keep: one tensor, with the reliability after the values"
     if isinstance(z, Tensor): return z
     if not isinstance(z, Answer):
-        raise SoccerKDError.of(f"what={name}", f"gives {type(z).__name__}", "a bank keeps one tensor or Answer: make one bank a head")
+        fault = f"gives a {type(z).__name__}"
+        raise SoccerKDError.of(f"what={name}", fault, "a bank keeps one tensor or Answer: make one bank a head")
     w = z.reliability
     if w.shape!=z.values.shape[:-1]:
         fault = f"gives values {list(z.values.shape)} with a reliability {list(w.shape)}"
@@ -245,7 +246,8 @@ def as_said(self:TeacherBank,
     answer:Tensor, # As it is kept
 ): # Tensor, or `Answer` with its reliability
     "An answer of the bank as the teacher gave it"
-    return Answer(answer[...,:-1], answer[...,-1]) if self.settings.get("reliable") else answer
+    if not self.settings.get("reliable"): return answer
+    return Answer(answer[...,:-1], answer[...,-1])
 
 # %% ../../nbs/04_distill/08_bank.ipynb #e709ba35
 def check_replay(

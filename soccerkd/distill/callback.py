@@ -103,7 +103,7 @@ def before_fit(self:DistillCallback):
     if self.bank is not None:
         self.learn.dls,self.rows = self.bank.attach(self.dls, self.teacher, self.topic)
         self.banked_places = class_order(self.bank.vocab, ours, self.bank.path)
-    self.parts,self.heads,self.stream = [],{},iter(())
+    self.parts,self.head_parts,self.stream = [],{},iter(())
 
 def _moved(z, places):
     "Answers whose classes are in another order"
@@ -152,7 +152,8 @@ def kd_loss(self:DistillCallback,
 )->Tensor:
     "The teacher's term alone"
     loss,given = loss or self.loss,self._given(loss or self.loss)
-    same_shapes(ours, theirs, loss, "give both the same classes" if self.topic=="logits" else "give both the same shape")
+    alike = "classes" if self.topic=="logits" else "shape"
+    same_shapes(ours, theirs, loss, f"give both the same {alike}")
     if ours.is_floating_point() and theirs.is_floating_point(): ours,theirs = full_precision(ours, theirs)
     if lead is not None: return each_answer(loss, ours, theirs, lead, **given)
     return answer_loss(ours, theirs, loss=loss, **given)
@@ -191,7 +192,7 @@ def _note(self:DistillCallback, hard, kd):
     "Keep both parts of a batch, and those of each head"
     self.hard,self.kd = hard.detach(),kd.detach()
     self.parts.append((n_clips(self.pred), self.hard, self.kd))
-    for k,part in self.each.items(): self.heads.setdefault(k, []).append(part)
+    for k,part in self.by_head.items(): self.head_parts.setdefault(k, []).append(part)
 
 @patch
 def _with_more(self:DistillCallback, heard):
@@ -208,14 +209,16 @@ def teachers_term(self:DistillCallback,
     theirs, # What the teacher says
     share:Tensor|None=None, # `[B]` or `[B,T]`: how much of each answer's loss counts, 0 to 1
 )->tuple[Tensor,Tensor]: # With the shares, and without; scalars
-    "The teacher's term, all heads together; `each` has the number of answers and the mean of each head"
+    "The teacher's term, all heads together; `by_head` has the number of answers and the mean of each"
     pairs = pair_heads(ours, theirs, self.loss)
     if odd := [str(k) for k in self.weights if k not in pairs]:
-        raise SoccerKDError.of("weights=", f"names {', '.join(odd)}, which no head is called", "name heads of the answers")
+        fault = f"names {', '.join(odd)}, which no head is called"
+        raise SoccerKDError.of("weights=", fault, "name heads of the answers")
     parts = {k:self._head(*pair, share) for k,pair in pairs.items()}
-    self.each = {k:(n, kd.detach()) for k,(_,kd,n) in parts.items()}
-    weights = {k:self.weights.get(k, 1.) for k in parts}
-    return tuple(sum(weights[k]*o[i] for k,o in parts.items()) for i in (0, 1))
+    self.by_head = {k:(n, kd.detach()) for k,(_,kd,n) in parts.items()}
+    weighted = [(self.weights.get(k, 1.), o) for k,o in parts.items()]
+    term = sum(w*o[0] for w,o in weighted)
+    return term,sum(w*o[1] for w,o in weighted)
 
 @patch
 def _head(self:DistillCallback, ours, theirs, loss, share):
@@ -235,7 +238,8 @@ def _head(self:DistillCallback, ours, theirs, loss, share):
 
 def _spread(w, lead):
     "A weight for each clip as one for each of its answers"
-    if w.shape==lead[:w.ndim]: return w.view(*w.shape, *[1]*(len(lead)-w.ndim)).expand(lead)
+    trailing = [1]*(len(lead)-w.ndim)
+    if w.shape==lead[:w.ndim]: return w.view(*w.shape, *trailing).expand(lead)
     fault = f"gives {list(w.shape)} where answers are {list(lead)}"
     raise SoccerKDError.of("trust=", fault, "give one number for each clip, or for each answer")
 
@@ -296,7 +300,7 @@ def judge(self:DistillCallback):
     if self.teacher is None:
         fault = "has no labels, and the bank does not know its clips"
         raise SoccerKDError.of("the validation set", fault, "give the teacher beside the bank, or labels")
-    if not hasattr(self, "parts"): self.line_up()
+    if "parts" not in vars(self): self.line_up() # There was no training yet
     heard = self.answer(self.xb)
     self.learn.loss_grad = self.teachers_term(self.pred, heard)[1]
     self.learn.loss = self.learn.loss_grad.clone()
@@ -316,7 +320,7 @@ def _as_targets(heard):
 
 # %% ../../nbs/04_distill/01_callback.ipynb #952a51e8
 class DistillRecorder(Callback):
-    "Columns `hard` and `kd` in the recorder: means over the epoch's training batches, and `kd_...` of each head that a loss is named for"
+    "Columns `hard` and `kd` in the recorder: means over an epoch's training, and one for each head that has a loss"
     order,name = Recorder.order+1,"distill_recorder"
     remove_on_fetch = True # Like the recorder it steps aside when answers are fetched between epochs
     trained = False # Was there training in this epoch, or is it `validate()`?
@@ -328,14 +332,16 @@ class DistillRecorder(Callback):
         self.recorder.metric_names = L(names[:at]+more+names[at:])
     def before_epoch(self):
         self.trained = False
-        if hasattr(self.learn, "distill"): self.learn.distill.parts,self.learn.distill.heads = [],{}
+        if hasattr(self.learn, "distill"): self.learn.distill.parts,self.learn.distill.head_parts = [],{}
     def before_train(self): self.trained = True
     def after_validate(self):
         if not self.trained: return
         parts,heads,weights = self._parts()
         kd = {k:_mean_of(o, 1) for k,o in heads.items()}
-        total = sum(weights.get(k, 1.)*v for k,v in kd.items()) if kd else math.nan
-        self.recorder.log += [_mean_of(parts, 1), total, *(kd.get(k, math.nan) for k in self.own)]
+        weighted = [weights.get(k, 1.)*v for k,v in kd.items()]
+        total = sum(weighted) if kd else math.nan
+        own = [kd.get(k, math.nan) for k in self.own]
+        self.recorder.log += [_mean_of(parts, 1), total, *own]
 
 @patch
 def _loss(self:DistillRecorder):
@@ -347,7 +353,7 @@ def _loss(self:DistillRecorder):
 def _parts(self:DistillRecorder):
     "What the callback noted in this epoch"
     o = getattr(self.learn, "distill", None)
-    return ([], {}, {}) if o is None else (o.parts, o.heads, o.weights)
+    return ([], {}, {}) if o is None else (o.parts, o.head_parts, o.weights)
 
 def _mean_of(parts, i):
     "Mean of value `i` over the clips or answers, whose number is value 0"
