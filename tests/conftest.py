@@ -16,6 +16,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 if "PYTEST_XDIST_WORKER" in os.environ: os.environ.setdefault("OMP_NUM_THREADS", "1") # Before PyTorch is imported: workers side by side take a core each
 os.environ.setdefault("RAY_worker_niceness", "0") # By default 15: beside workers that take all cores, Ray's would not come forward
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1") # Otherwise each worker starts others, which import PyTorch to compile a few small kernels
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1") # What /proc/cpuinfo says is believed: to compile a program that tries it takes five seconds
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(cache/"hypothesis")
 hypothesis.settings.register_profile("book", deadline=None, derandomize=True) # A busy machine or an unlucky draw is no failure
 hypothesis.settings.load_profile("book")

@@ -54,6 +54,7 @@ class Bench:
     teacher:str = "tam_resnet50" # Network
     frame_student:str = "resnet18" # That of the published way
     small_teacher:str = "tam_resnet18" # Network
+    matrix:int|None = None # Side of the matrices that say what the device can do, see `square_matrices`
     patience:float|None = None # Seconds for the rounds of a comparison, see `in_turns`
     workers:int = field(default_factory=lambda: min(os.cpu_count() or 1, 8)) # Threads or processes for reading
     def turns(self, ways, rounds, device=None):
@@ -168,7 +169,7 @@ def _against_published(self:Bench, name, teacher):
     "A row for one teacher, with what the device gave in each round and when the bank has paid"
     learn,secs = self.banked(teacher)
     run,_ = epoch_of(learn)
-    def product(): return 1e12/matrix_rate(self.device, self.precision) # What the device gives at that moment
+    def product(): return 1e12/matrix_rate(self.device, self.precision, self.matrix) # What the device gives at that moment
     ways = dict(ours=run, published=self.published(teacher), product=product)
     turns = self.turns(ways, self.rounds+3)
     row = speed_row(name, turns.drop(columns="product"), unit="s/epoch")
@@ -444,7 +445,7 @@ def achieved(self:Bench,
     x = torch.rand(bs, 3, self.n_frames, self.size, self.size, device=self.device)
     y = torch.arange(bs, device=self.device)%4
     train = plain_step(net, None, _trained_with(net), self.device, self.precision)
-    a,b = square_matrices(self.device, self.precision)
+    a,b = square_matrices(self.device, self.precision, self.matrix)
     flops = 6*count_macs(net, x[:1])*bs # Of a step: forward once, backward twice, two operations each
     products = 50
     def step(): train(x, y)

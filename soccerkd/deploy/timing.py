@@ -5,6 +5,7 @@
 # %% ../../nbs/06_deploy/04a_timing.ipynb #f1be36a3
 from __future__ import annotations
 import gc, re, sys, time
+from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -31,6 +32,20 @@ def _seconds(way, device):
     own = way()
     return done(device)-start if own is None else own
 
+_at_rest = [] # One entry while objects rest
+
+@contextmanager
+def _resting():
+    "Inside, what was there before need not be looked through by `gc.collect`; turns within turns rest already"
+    if _at_rest: yield; return
+    was_frozen = gc.get_freeze_count() # Counting takes a fifth of a second where there are many
+    gc.collect(); gc.freeze()
+    _at_rest.append(True)
+    try: yield
+    finally:
+        _at_rest.clear()
+        if not was_frozen: gc.unfreeze() # What a caller froze stays so
+
 def in_turns(
     ways:dict, # Name to function; what it returns, if anything, is taken for its seconds
     rounds:int=5, # Counted rounds; in each, every way runs once
@@ -39,18 +54,14 @@ def in_turns(
     patience:float|None=None, # Seconds; after six counted rounds no further one begins later than that
 )->pd.DataFrame: # Seconds, a row for each round, a column for each way
     "Time some ways to do the same thing"
-    rows,names = [],list(ways)
-    was_frozen,began = gc.get_freeze_count(),time.monotonic()
-    gc.collect(); gc.freeze() # What is there need not be looked through before each run
-    try:
+    rows,names,began = [],list(ways),time.monotonic()
+    with _resting():
         for i in range(warmup+rounds):
             late = patience is not None and time.monotonic()-began>patience
             if late and i>=warmup+6: break
             rows.append({})
             order = names if i%2 else names[::-1]
             for k in order: rows[-1][k] = _seconds(ways[k], device)
-    finally:
-        if not was_frozen: gc.unfreeze() # What a caller froze stays so
     return pd.DataFrame(rows[warmup:])[names]
 
 # %% ../../nbs/06_deploy/04a_timing.ipynb #263bb473

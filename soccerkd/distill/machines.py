@@ -345,7 +345,16 @@ def after_loss(self:Together):
     parts = torch.stack(losses)*share
     dist.all_reduce(parts)
     self.learn.loss = parts[0]
-    if kd: kd.parts[-1] = (sum(n), parts[1], parts[2])
+    if not kd: return
+    kd.parts[-1] = (sum(n), parts[1], parts[2])
+    for k,o in kd.each.items(): kd.heads[k][-1] = _head_of_all(*o, n[self.rank]>0)
+
+def _head_of_all(n, mean, counts):
+    "Number and mean of the answers of a head, in all processes; those to a stand-in don't count"
+    n = n*counts
+    both = torch.stack([mean*0+n, mean*n]).float()
+    dist.all_reduce(both)
+    return both[0],both[1]/both[0].clamp(min=1e-9)
 
 # %% ../../nbs/04_distill/10_machines.ipynb #cc43291b
 def _mean(t, world):
