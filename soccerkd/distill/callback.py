@@ -50,10 +50,10 @@ class DistillCallback(Callback):
         unlabelled=None, # A loader of further clips, whose labels, if any, are not used: the teacher speaks about them too
         bank=None, # A `TeacherBank`, whose answers are taken instead of asking the teacher
         what="logits", # The teacher is asked for: `logits`, its ordinary answer; `features` of its body; or a function of teacher and inputs
-        weights=None, # Of several heads: head to number; 1 by default
+        head_weights=None, # Of several heads: head to number; 1 by default
     ):
         store_attr("alpha,temperature,loss,trust,unlabelled,bank,what")
-        self.owner,self.weights = teacher,dict(weights or {})
+        self.owner,self.head_weights = teacher,dict(head_weights or {})
         self.topic,self.ask = asked(what)
         self.takes = set().union(*map(loss_takes, self._losses()))
         self._check_loss()
@@ -75,8 +75,8 @@ def _check_loss(self:DistillCallback):
             raise SoccerKDError.of(name, "gives no loss for each clip, which trust= needs", "use soft_target")
         if self.unlabelled is not None and "target" in loss_takes(f):
             raise SoccerKDError.of(name, "needs labels", "use soft_target for clips without labels")
-    odd = [str(k) for k in self.weights if isinstance(self.loss, dict) and k not in self.loss]
-    if odd: raise SoccerKDError.of("weights=", f"names {', '.join(odd)}, which no loss is for", "name heads of loss=")
+    odd = [str(k) for k in self.head_weights if isinstance(self.loss, dict) and k not in self.loss]
+    if odd: raise SoccerKDError.of("head_weights=", f"names {', '.join(odd)}, which no loss is for", "name heads of loss=")
 
 @patch
 def _check_teacher(self:DistillCallback):
@@ -211,12 +211,12 @@ def teachers_term(self:DistillCallback,
 )->tuple[Tensor,Tensor]: # With the shares, and without; scalars
     "The teacher's term, all heads together; `by_head` has the number of answers and the mean of each"
     pairs = pair_heads(ours, theirs, self.loss)
-    if odd := [str(k) for k in self.weights if k not in pairs]:
+    if odd := [str(k) for k in self.head_weights if k not in pairs]:
         fault = f"names {', '.join(odd)}, which no head is called"
-        raise SoccerKDError.of("weights=", fault, "name heads of the answers")
+        raise SoccerKDError.of("head_weights=", fault, "name heads of the answers")
     parts = {k:self._head(*pair, share) for k,pair in pairs.items()}
     self.by_head = {k:(n, kd.detach()) for k,(_,kd,n) in parts.items()}
-    weighted = [(self.weights.get(k, 1.), o) for k,o in parts.items()]
+    weighted = [(self.head_weights.get(k, 1.), o) for k,o in parts.items()]
     term = sum(w*o[0] for w,o in weighted)
     return term,sum(w*o[1] for w,o in weighted)
 
@@ -353,7 +353,7 @@ def _loss(self:DistillRecorder):
 def _parts(self:DistillRecorder):
     "What the callback noted in this epoch"
     o = getattr(self.learn, "distill", None)
-    return ([], {}, {}) if o is None else (o.parts, o.head_parts, o.weights)
+    return ([], {}, {}) if o is None else (o.parts, o.head_parts, o.head_weights)
 
 def _mean_of(parts, i):
     "Mean of value `i` over the clips or answers, whose number is value 0"

@@ -259,7 +259,7 @@ def distill_learner(
     unlabelled=None, # A loader of further clips, for the teacher's term alone
     bank=None, # A `TeacherBank`, whose answers are taken instead of asking the teacher
     what="logits", # The teacher is asked for: `logits`, its ordinary answer; `features` of its body; or a function of teacher and inputs
-    weights=None, # Of several heads: head to number; 1 by default
+    head_weights=None, # Of several heads: head to number; 1 by default
     variant:str="ours", # `ours`; `faithful` takes the divergence's mean over classes as well, as the authors' code does
     **kwargs,
 )->Learner:
@@ -269,7 +269,7 @@ def distill_learner(
     learn = teacher_learner(dls, model, **kwargs)
     if teacher is None and bank is None: return learn
     if variant=="faithful": loss = partial_mean(loss)
-    how = dict(loss=loss, trust=trust, unlabelled=unlabelled, bank=bank, what=what, weights=weights)
+    how = dict(loss=loss, trust=trust, unlabelled=unlabelled, bank=bank, what=what, head_weights=head_weights)
     return learn.distill_from(teacher, alpha, temperature, **how)
 
 # %% ../../nbs/04_distill/02_learner.ipynb #ac3323e0

@@ -71,10 +71,16 @@ def _n_clips(loader):
     try: return len(loader.dataset)
     except (AttributeError, TypeError): return True
 
+def _losses(f):
+    "The name of a loss, or of that of each head"
+    return {str(k):_called(v) for k,v in f.items()} if isinstance(f, dict) else _called(f)
+
 def _distilled(kd):
     "The settings of a `DistillCallback`, and of a `FeatureDistill`"
     res = dict(teacher=_network(kd.teacher), alpha=_setting(kd.alpha), temperature=_setting(kd.temperature),
-        loss=_called(kd.loss), trust=_called(kd.trust), unlabelled=_n_clips(kd.unlabelled))
+        loss=_losses(kd.loss), trust=_called(kd.trust), unlabelled=_n_clips(kd.unlabelled))
+    if kd.topic!="logits": res["what"] = kd.topic
+    if kd.head_weights: res["head_weights"] = {str(k):_setting(v) for k,v in kd.head_weights.items()}
     if kd.bank is not None:
         whose = kd.bank.settings
         res.update(bank=str(kd.bank.path), teacher=whose["network"], teacher_sha256=whose["teacher"])
