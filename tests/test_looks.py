@@ -10,11 +10,11 @@ from soccerkd.video.stream import stream_windows
 from soccerkd.video.windows import clip_recipe
 from soccerkd.video.index import video_index
 from soccerkd.video.looks import ToRGB, ordinary_colours
-from soccerkd.video.reader import _missing, open_video
+from soccerkd.video.reader import why_missing, open_video
 from soccerkd.video.scan import scan_videos
 from soccerkd.video.stamp import read_stamp, rotate_mp4, stamp_frame
 
-def if_there(name): return pytest.param(name, marks=pytest.mark.skipif(bool(_missing(name)), reason=f"{name} can't be used here: {_missing(name)}"))
+def if_there(name): return pytest.param(name, marks=pytest.mark.skipif(bool(why_missing(name)), reason=f"{name} can't be used here: {why_missing(name)}"))
 backends = ["pyav", if_there("decord"), if_there("torchcodec")]
 whole = clip_recipe(dict(n_frames=2, size=96, margin=1., fit="whole"))
 

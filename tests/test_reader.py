@@ -8,7 +8,7 @@ from soccerkd.core import SoccerKDError, data_home, rng_for
 from soccerkd.video.backends import DecordReader, PyAVReader, backend_fault, decord_misfit
 from soccerkd.video.index import video_index
 from soccerkd.video import reader
-from soccerkd.video.reader import _missing, open_files, open_video
+from soccerkd.video.reader import why_missing, open_files, open_video
 from soccerkd.video.scan import scan_videos
 from soccerkd.video.stamp import cut_mp4, read_stamp, rotate_mp4, spoil_packet, stamp_frame, stamped_video
 
@@ -40,7 +40,7 @@ ways = {
     "odd.mkv": dict(options=closed, size=(67, 91), pix_fmt="yuv444p"), "prores.mov": dict(codec="prores_ks", pix_fmt="yuv422p10le"),
     "interlaced.mp4": dict(options={**closed, "x264-params": "interlaced=1"}), "raw.h264": dict(options=closed),
 }
-def if_there(name): return pytest.param(name, marks=pytest.mark.skipif(bool(_missing(name)), reason=f"{name} can't be used here: {_missing(name)}"))
+def if_there(name): return pytest.param(name, marks=pytest.mark.skipif(bool(why_missing(name)), reason=f"{name} can't be used here: {why_missing(name)}"))
 fast = [if_there("decord"), if_there("torchcodec")]
 backends = ["pyav", *fast]
 
@@ -82,7 +82,7 @@ def test_right_frame(film, name, backend, caplog):
 
 def test_missing_backend_names_the_remedy(film, monkeypatch):
     path = film("closed.mp4", **ways["closed.mp4"])
-    monkeypatch.setattr(reader, "_missing", lambda name: f"No module named {name!r}")
+    monkeypatch.setattr(reader, "why_missing", lambda name: f"No module named {name!r}")
     for name,remedy in (("torchcodec", "install torchcodec and FFmpeg's libraries, or use backend='auto'"), ("decord", "install decord, or use backend='auto'")):
         with pytest.raises(SoccerKDError) as e: open_video(path, name)
         assert f"backend={name!r}" in str(e.value) and "No module named" in str(e.value) and remedy in str(e.value)
@@ -124,7 +124,7 @@ def test_frames_passed_over_change_nothing(film):
 
 def test_gate_is_needed(film):
     "Past the gate decord gives wrong frames on what the gate refuses"
-    if _missing("decord"): pytest.skip("decord is not installed")
+    if why_missing("decord"): pytest.skip("decord is not installed")
     for name in ("open.mkv", "tv.ts", "h264.avi"):
         path = film(name, **ways[name])
         assert backend_fault(DecordReader, video_index(path))

@@ -4,7 +4,6 @@
 
 # %% ../../nbs/06_deploy/04_rivals.ipynb #26f61b9d
 from __future__ import annotations
-import importlib
 from pathlib import Path
 import av
 import numpy as np
@@ -19,7 +18,7 @@ from ..core import atomic_path
 from ..world.render import Painter
 from ..world.clips import CLASSES, make_scene
 from ..models.clipnet import precisions
-from ..video.reader import open_video
+from ..video.reader import open_video, why_missing
 from ..video.sampling import segment_times
 
 # %% auto #0
@@ -116,13 +115,8 @@ def bare_torchcodec(
 # %% ../../nbs/06_deploy/04_rivals.ipynb #f9db1b44
 def bare_readers()->dict: # Name to function
     "The decoders that can be used here"
-    def there(module):
-        try: importlib.import_module(module)
-        except (ImportError, OSError, RuntimeError): return False # torchcodec raises RuntimeError where it finds no FFmpeg
-        return True
-    modules = dict(decord="decord", pyav="av", torchcodec="torchcodec.decoders")
     readers = dict(decord=bare_decord, pyav=bare_pyav, torchcodec=bare_torchcodec)
-    usable = [k for k,module in modules.items() if there(module)]
+    usable = [k for k in readers if k=="pyav" or not why_missing(k)]
     return {k:readers[k] for k in usable}
 
 # %% ../../nbs/06_deploy/04_rivals.ipynb #e343b58a

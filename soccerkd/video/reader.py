@@ -15,7 +15,7 @@ from .index import VideoIndex, video_index, video_log
 from .backends import *
 
 # %% auto #0
-__all__ = ['open_video', 'frame_strip', 'open_files', 'video_backends', 'VideoReader']
+__all__ = ['why_missing', 'open_video', 'frame_strip', 'open_files', 'video_backends', 'VideoReader']
 
 # %% ../../nbs/01_video/01_reader.ipynb #0e644b56
 _all_ = ["VideoReader"]
@@ -24,17 +24,27 @@ _all_ = ["VideoReader"]
 _modules = dict(decord="decord", torchcodec="torchcodec.decoders")
 
 @lru_cache
-def _missing(name):
-    try: importlib.import_module(_modules[name])
+def why_missing(
+    name:str, # `decord` or `torchcodec`
+)->str: # Empty if it can be used
+    "Why a backend can't be used here"
+    try: _load(importlib.import_module(_modules[name]))
     except ModuleNotFoundError as e: return f"{e.name} is not installed"
     except (ImportError, OSError, RuntimeError) as e:
         said = str(e).strip() or type(e).__name__
         return said.splitlines()[0]
     return ""
 
+def _load(module):
+    "Make a decoder: torchcodec looks for FFmpeg only then"
+    if not module.__name__.startswith("torchcodec"): return
+    try: module.VideoDecoder(b"")
+    except Exception as e: # It has no error of its own for either
+        if "libtorchcodec" in str(e): raise RuntimeError(str(e)) from None # The other fault is that there is no film
+
 def _need(name):
     "Refuse a backend that is not there"
-    why = _missing(name)
+    why = why_missing(name)
     if not why: return
     what = f"{name} and FFmpeg's libraries" if name=="torchcodec" else name
     remedy = f"install {what}, or use backend='auto'"
@@ -56,7 +66,7 @@ def _tries(index, backend):
 def _pick(index, backend, resize):
     reason = ""
     for cls,kw in _tries(index, backend):
-        if _missing(cls.backend): reason = f"{cls.backend} is not installed"; continue
+        if why_missing(cls.backend): reason = f"{cls.backend} is not installed"; continue
         fault = backend_fault(cls, index, resize, **kw)
         if not fault: return cls,kw,""
         reason = f"{cls.backend}: {fault}"
@@ -115,4 +125,4 @@ def open_files()->int: # -1 where the system does not tell
 # %% ../../nbs/01_video/01_reader.ipynb #9e1cf3d0
 def video_backends()->dict[str,str]: # Name to "ok" or what is wrong
     "Which backends can be used here"
-    return dict(pyav="ok", frames="ok", **{o: _missing(o) or "ok" for o in _modules})
+    return dict(pyav="ok", frames="ok", **{o: why_missing(o) or "ok" for o in _modules})
