@@ -54,7 +54,6 @@ litter = re.compile("|".join([
     r"<progress|█|\r(?!\n)", # Bars
     r"\w+Warning: ", # Raw warnings
 ]))
-written_by_others = {"06_deploy/00_demo.ipynb"} # Its bar goes with the next run of the page
 
 def shown(cell):
     "Texts of a cell's outputs; pictures are left out"
@@ -70,7 +69,7 @@ def littered(text):
 
 def test_outputs_are_clean():
     "No stored output holds a path of a machine, a progress bar or a raw warning: show a relative name, use `no_bar`"
-    found = {k:v for k,o in texts(root/"nbs", "*.ipynb").items() if k not in written_by_others and (v := littered(o))}
+    found = {k:v for k,o in texts(root/"nbs", "*.ipynb").items() if (v := littered(o))}
     assert not found
 
 @pytest.mark.parametrize("output", [
