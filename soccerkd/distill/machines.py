@@ -347,7 +347,7 @@ def after_loss(self:Together):
     self.learn.loss = parts[0]
     if not kd: return
     kd.parts[-1] = (sum(n), parts[1], parts[2])
-    for k,o in kd.each.items(): kd.heads[k][-1] = _head_of_all(*o, n[self.rank]>0)
+    for k,o in kd.by_head.items(): kd.head_parts[k][-1] = _head_of_all(*o, n[self.rank]>0)
 
 def _head_of_all(n, mean, counts):
     "Number and mean of the answers of a head, in all processes; those to a stand-in don't count"
