@@ -247,7 +247,7 @@ def from_spans(cls:SpanDataLoaders,
     of_tracks = _one_kind(sum(parts, []))
     check_leak(**dict(zip(("train", "valid", "test"), parts)))
     how = dict(n_frames=n_frames, size=size_of(size), slots=1, fit=fit, backend=backend, fps=fps, margin=margin)
-    bad = None
+    bad,kind = None,dict(of_tracks=True) if of_tracks else {}
     if of_tracks: block = TransformBlock(type_tfms=[ReadTrack(n_frames)])
     else:
         block = ClipBlock(**how, augment=augment, **kwargs)
@@ -256,7 +256,8 @@ def from_spans(cls:SpanDataLoaders,
     where = dict(path=path, device=pick_device(device))
     made = _made([block, *_target_blocks(targets, n_frames)], *parts[:2], bs=min(bs, len(parts[0])), num_workers=num_workers, **where)
     dls = cls(*made.loaders, **where)
-    dls.config = dict(spans=True, vocab=names and list(names), bs=bs, seed=seed, augment=augment, **how, **kwargs)
+    about = dict(vocab=names and list(names), bs=bs, seed=seed, augment=augment)
+    dls.config = dict(**about, **how, **kind, **kwargs)
     return dls._know(parts, bad).reseed(seed)
 
 def _made(blocks, train, valid, **kwargs):
@@ -291,7 +292,7 @@ def blank(cls:SpanDataLoaders,
     device=None, # See `pick_device`
 )->SpanDataLoaders:
     "Loaders without spans"
-    how = {k:v for k,v in config.items() if k not in ("spans", "vocab", "slots")}
+    how = {k:v for k,v in config.items() if k not in ("vocab", "slots", "of_tracks")}
     nothing = Track(np.zeros((2, 1), np.float32), fps=1, name="nothing")
     dls = cls.from_spans(cut_spans(nothing, 1.), names=config["vocab"], device=device, **how)
     dls.config = dict(config)

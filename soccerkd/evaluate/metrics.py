@@ -405,7 +405,8 @@ class Difference(NamedTuple):
     p_value:float
     def __str__(self):
         mean,low,high = _points(self.mean, self.low, self.high, sign="+")
-        return f"{mean} points [{low}, {high}], p = {self.p_value:.3f} (n={self.n})"
+        p = "p < 0.001" if self.p_value<.001 else f"p = {self.p_value:.3f}"
+        return f"{mean} points [{low}, {high}], {p} (n={self.n})"
     def _repr_markdown_(self): return str(self)
 
 # %% ../../nbs/05_evaluate/00_metrics.ipynb #b2a670d1

@@ -27,6 +27,8 @@ def clip_recipe(
     config:dict, # `dls.config`, or the part `data` of a run's config.json
 )->dict: # Keys `n_frames`, `size` (side, or height and width), `margin`, `fit`, `slots`
     "How validation makes pixels of a clip"
+    if config.get("of_tracks"):
+        raise SoccerKDError.of("this network", "was trained on tracks and takes no pictures", "give it values of a track")
     usual = dict(margin=1.125, fit="crop", slots=3)
     asked = {k: config.get(k, o) for k,o in usual.items()}
     size = size_of(config["size"]) # JSON has lists
