@@ -43,6 +43,7 @@ from soccerkd.distill.more_losses import *
 from soccerkd.distill.features import *
 from soccerkd.distill.learner import *
 from soccerkd.distill.steady import *
+from soccerkd.distill.neighbours import *
 from soccerkd.distill.faithful import *
 from soccerkd.distill.mixing import *
 from soccerkd.distill.marks import *

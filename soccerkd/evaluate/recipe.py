@@ -16,6 +16,7 @@ from ..data.splits import split_hash
 from ..distill.callback import history
 from ..distill.learner import *
 from ..distill.machines import *
+from ..distill.neighbours import shared_processor
 from ..distill.checkpoint import *
 from ..distill.runs import *
 from ..distill.steady import *
@@ -132,7 +133,7 @@ def train_role(
     state = Checkpoint(path/"checkpoint.pt", json.dumps(_as_json(want), sort_keys=True))
     bar = learn.no_bar() if quiet else nullcontext()
     table = learn.no_logging() if quiet else nullcontext()
-    with learn.together(), bar, table, _named(roles[role]):
+    with learn.together(), bar, table, _named(roles[role]), shared_processor(learn, quiet=quiet):
         _fit(learn, recipe, role, state, cbs, quiet)
     def done():
         seconds = round(time.time()-start, 1)

@@ -14,8 +14,8 @@ from ..core import *
 from .clipnet import *
 
 # %% auto #0
-__all__ = ['residual_blocks', 'to_time', 'from_time', 'TAM', 'TamBasicBlock', 'TamBottleneck', 'TamSequential', 'insert_tam',
-           'TemporalPool', 'TamNet', 'add_tam', 'tam_resnet']
+__all__ = ['residual_blocks', 'to_time', 'from_time', 'TAM', 'Past', 'TamBasicBlock', 'TamBottleneck', 'TamSequential',
+           'insert_tam', 'TemporalPool', 'TamNet', 'add_tam', 'resnet_of_width', 'tam_resnet']
 
 # %% ../../nbs/03_models/01_tam.ipynb #289d5427
 def to_time(
@@ -48,12 +48,15 @@ class TAM(nn.Module):
         init:str="identity", # `identity`, `motion` for training from nothing, or `kaiming` as published
         relu:bool=True, # ReLU after it; only right where the input is never negative
         single_frame:str="zero", # A clip of one frame has neighbours that are `zero`, or `replicate` it
+        one_way:bool=False, # Look back only: each frame is mixed with the `r-1` before it
     ):
         super().__init__()
         self.channels,self.r,self.depthwise = channels,r,depthwise
         self.method,self.init,self.single_frame,self.relu = method,init,single_frame,relu
+        self.one_way = one_way
         self._check()
         self.n_frames = 1 # Of a clip; the network around it says how many
+        self.past = None # A `Past` while a video is streamed
         self.weight = nn.Parameter(torch.empty(channels, 1 if depthwise else channels, r))
         self.reset_parameters()
     def _check(self):
@@ -74,13 +77,19 @@ def reset_parameters(self:TAM):
         return
     if self.init=="motion": w.normal_(0, .5 if self.depthwise else .5/self.channels**.5)
     else: w.zero_()
-    middle = w[:,:,self.r//2]
-    middle.copy_(torch.ones_like(middle) if self.depthwise else torch.eye(self.channels, device=w.device))
+    current = w[:,:,self.current]
+    current.copy_(torch.ones_like(current) if self.depthwise else torch.eye(self.channels, device=w.device))
+
+@patch(as_prop=True)
+def current(self:TAM)->int:
+    "Place of the weight of the frame itself"
+    return self.r-1 if self.one_way else self.r//2
 
 # %% ../../nbs/03_models/01_tam.ipynb #be1b19ce
 @patch
 def extra_repr(self:TAM):
     options = {k:getattr(self, k) for k in ("r", "method", "depthwise", "relu")}
+    if self.one_way: options["one_way"] = True
     return ", ".join([str(self.channels), *(f"{k}={v!r}" for k,v in options.items())])
 
 # %% ../../nbs/03_models/01_tam.ipynb #7b09c715
@@ -89,10 +98,8 @@ def forward(self:TAM,
     x:Tensor, # `[B*T,C,H,W]`
 )->Tensor: # The same shape
     "Mix over time"
-    v = to_time(x, self.n_frames)
+    v,pad = self._widened(to_time(x, self.n_frames))
     w = self.weight.to(x.dtype)[...,None]
-    pad = self.r//2 # Frames before and after the clip, which are zero
-    if self.n_frames==1 and self.single_frame=="replicate": v,pad = v.expand(-1, -1, self.r, -1),0
     groups = self.channels if self.depthwise else 1
     if self.method=="sum": y = F.conv2d(v, w, padding=(pad,0), groups=groups)
     else:
@@ -102,6 +109,30 @@ def forward(self:TAM,
         y = torch.stack(weighted).amax(0)
     if self.relu: y = F.relu(y, inplace=self.method=="sum") # The maximum needs its result for the backward pass
     return from_time(y, x.shape[2:])
+
+@patch
+def _widened(self:TAM, v):
+    "The clip with those neighbours that are there, and how many frames of zeros are missing at each end"
+    if self.n_frames==1 and self.single_frame=="replicate" and self.past is None:
+        return v.expand(-1, -1, self.r, -1),0
+    if self.one_way: return self._behind(v),0
+    return v,self.r//2
+
+
+# %% ../../nbs/03_models/01_tam.ipynb #44994ff7
+class Past:
+    "What a one-way module remembers of the frames before; `value` is None at the beginning"
+    def __init__(self, value:Tensor|None=None): self.value = value
+
+@patch
+def _behind(self:TAM, v):
+    "The clip behind the frames before it, which are zero at the beginning"
+    kept = self.r-1
+    before = None if self.past is None else self.past.value
+    if before is None: before = v.new_zeros(v.shape[0], v.shape[1], kept, v.shape[3])
+    v = torch.cat([before, v], 2)
+    if self.past is not None: self.past.value = v[:,:,v.shape[2]-kept:]
+    return v
 
 # %% ../../nbs/03_models/01_tam.ipynb #434b400b
 class _TamBlock:
@@ -225,7 +256,35 @@ def add_tam(
     return TamNet(body, head, stats=stats, n_frames=n_frames, head_name=name, **how)
 
 # %% ../../nbs/03_models/01_tam.ipynb #dcaa681e
-def _resnet10(**kw): return tvm.ResNet(resnet.BasicBlock, [1,1,1,1], **kw) # torchvision has none that small
+_blocks = {10:[1,1,1,1], 18:[2,2,2,2], 34:[3,4,6,3], 50:[3,4,6,3], 101:[3,4,23,3]} # In each stage
+
+class _NarrowResNet(tvm.ResNet):
+    "A ResNet with a share of the usual channels"
+    def __init__(self, block, layers, width, **kw):
+        self.width = width
+        super().__init__(block, layers, **kw)
+        stem = self._channels(64)
+        self.conv1 = nn.Conv2d(3, stem, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.fc = nn.Linear(self.inplanes, self.fc.out_features)
+        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+    def _channels(self, n): return max(round(n*self.width/8), 1)*8
+    def _make_layer(self, block, planes, *args, **kw):
+        if planes==64: self.inplanes = self._channels(64) # The first stage
+        return super()._make_layer(block, self._channels(planes), *args, **kw)
+
+def resnet_of_width(
+    depth:int, # 10, 18, 34, 50 or 101
+    width:float=1., # Share of the usual channels, such as 0.5 or 0.25
+    **kw, # For torchvision's `ResNet`
+)->tvm.ResNet: # Random weights
+    "A ResNet that is as narrow as wanted"
+    if depth not in _blocks:
+        raise SoccerKDError.of(f"depth={depth}", "is not a TAM-ResNet", "use 10, 18, 34, 50 or 101")
+    if not 0<width<=4: raise SoccerKDError.of(f"width={width}", "is no share of the channels", "use .25, .5 or 1")
+    block = resnet.BasicBlock if depth<50 else resnet.Bottleneck
+    if width==1: return tvm.ResNet(block, _blocks[depth], **kw)
+    return _NarrowResNet(block, _blocks[depth], width, **kw)
 
 def tam_resnet(
     depth:int, # 10, 18, 34, 50 or 101
@@ -235,15 +294,16 @@ def tam_resnet(
     dropout:float=0.5, # Before the classifier
     precision:str="fp32", # What the forward pass computes in
     zero_init_last:bool=False, # Start each block's last batch norm at zero?
+    width:float=1., # Share of the usual channels, in hundredths
     **kw, # Options of `TAM`
 )->TamNet: # `[B,3,T,H,W]` to `[B,K]`
     "A ResNet with TAM in every residual block"
-    if depth not in (10, 18, 34, 50, 101):
-        raise SoccerKDError.of(f"depth={depth}", "is not a TAM-ResNet", "use 10, 18, 34, 50 or 101")
+    width = round(width, 2)
+    net = resnet_of_width(depth, width, num_classes=n_classes, zero_init_residual=zero_init_last)
+    name = f"tam_resnet{depth}"
+    if width!=1: name += f"_{round(100*width):03d}"
     how = dict(n_frames=n_frames, temporal_pool=temporal_pool, dropout=dropout, precision=precision)
-    config = dict(name=f"tam_resnet{depth}", n_classes=n_classes, **how, zero_init_last=zero_init_last, **kw)
-    made = _resnet10 if depth==10 else getattr(tvm, f"resnet{depth}")
-    net = made(num_classes=n_classes, zero_init_residual=zero_init_last)
+    config = dict(name=name, n_classes=n_classes, **how, zero_init_last=zero_init_last, **kw)
     if temporal_pool:
         for o in (net.layer1, net.layer2, net.layer3): o.append(TemporalPool(temporal_pool))
     return add_tam(net, n_frames=n_frames, dropout=dropout, precision=precision, config=config, **kw)

@@ -26,9 +26,10 @@ def _builder(
 )->ClipNet:
     "The network that `name` stands for, with random weights"
     base = name.removeprefix("tam_")
-    depth = re.fullmatch(r"(tam_resnet|jointnet)(\d+)", name)
-    if depth and depth[1]=="jointnet": return jointnet(int(depth[2]), n_classes, **kw)
-    if depth and depth[2] in ("10", "18", "34", "50", "101"): return tam_resnet(int(depth[2]), n_classes, **kw)
+    joint = re.fullmatch(r"jointnet(\d+)", name)
+    if joint: return jointnet(int(joint[1]), n_classes, **kw)
+    tam = re.fullmatch(r"tam_resnet(10|18|34|50|101)(?:_(\d{3}))?", name)
+    if tam: return tam_resnet(int(tam[1]), n_classes, width=int(tam[2] or 100)/100, **kw)
     if name in video_names(): return video_net(name, n_classes, **kw)
     if name.startswith("timm/"): return timm_net(name.removeprefix("timm/"), n_classes, **kw)
     if base in image_names():
