@@ -29,6 +29,7 @@ from soccerkd.data.tracks import *
 from soccerkd.data.spans import *
 from soccerkd.models.clipnet import *
 from soccerkd.models.tam import *
+from soccerkd.models.shift import *
 from soccerkd.models.image import *
 from soccerkd.models.jointnet import *
 from soccerkd.models.weights import *

@@ -11,11 +11,12 @@ from test_package import closure, dist, link # The fixture `dist` builds the whe
 page = (root/"nbs"/"06_deploy"/"10_onnx.ipynb").read_text(encoding="utf-8")
 needs = re.search(r"pip install (numpy [\w ]+)", page)[1].split() # What a predictor needs besides `soccerkd --no-deps`, as its page says
 small = [("jointnet18", 2, 32, {}), ("mc3_18", 2, 32, {})] # An image network is that of `exported`
-tam = [("tam_resnet18", t, 32, dict(kw)) for t,kw in ((4, {}), (8, dict(temporal_pool="max")), (8, dict(temporal_pool="avg")), (4, dict(method="max")), (4, dict(depthwise=False)), (1, dict(single_frame="replicate")), (4, dict(r=5)))]
+tam = [("tam_resnet18", t, 32, dict(kw)) for t,kw in ((4, {}), (8, dict(temporal_pool="max")), (8, dict(temporal_pool="avg")), (4, dict(method="max")), (4, dict(depthwise=False)), (1, dict(single_frame="replicate")), (4, dict(r=5)), (4, dict(one_way=True)))]
+shift = [("tsm_resnet18", 4, 32, {}), ("tsm_resnet10_050", 4, 32, dict(one_way=True)), ("tsm_timm/regnety_002", 2, 64, {}), ("tam_timm/mobilenetv4_conv_small_035", 2, 64, {})]
 image = "tam_mobilenet_v2 tam_mnasnet0_5 tam_efficientnet_b0 tam_regnet_y_400mf tam_convnext_tiny mobilenet_v3_small densenet121 shufflenet_v2_x0_5 timm/convnext_atto".split()
 large = [("squeezenet1_0", 2, 32, {}), ("alexnet", 2, 64, {}), ("vgg11", 2, 64, {}), ("googlenet", 2, 64, {}), ("inception_v3", 2, 96, {}), ("vit_b_16", 2, 32, dict(image_size=32)), ("timm/vit_tiny_patch16_224", 2, 224, {}), ("swin_t", 1, 224, {}), ("swin_v2_t", 1, 256, {}), ("maxvit_t", 1, 224, {})]
 video = [("r2plus1d_18", 4, 64, {}), ("r3d_18", 4, 64, {}), ("s3d", 16, 224, {}), ("swin3d_t", 4, 64, {}), ("mvit_v1_b", 16, 224, {}), ("mvit_v2_s", 16, 224, {})]
-rest = [*tam, *((o, 2, 64, {}) for o in image), *large, *video, ("jointnet50", 8, 64, dict(temporal_pool="max"))]
+rest = [*tam, *shift, *((o, 2, 64, {}) for o in image), *large, *video, ("jointnet50", 8, 64, dict(temporal_pool="max"))]
 
 def learner(name, t, size, kw):
     "A network of the zoo with answers that are not all alike, in what `export_onnx` needs of a Learner"

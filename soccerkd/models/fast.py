@@ -16,6 +16,11 @@ from .clipnet import *
 __all__ = ['CompiledCall', 'compile_model', 'compile_status', 'no_trace', 'warm_up', 'CheckpointedCall', 'checkpoint_stages']
 
 # %% ../../nbs/03_models/08_fast.ipynb #9f681009
+def _listened_to(m):
+    "Has `m` a hook of which a compiler knows nothing?"
+    hooks = *m._forward_hooks.values(),*m._forward_pre_hooks.values()
+    return not all(getattr(o, "traced", False) for o in hooks)
+
 class CompiledCall:
     "Stands in for a module's call: compiled where that was tried and works, else as it is"
     def __init__(self,
@@ -43,7 +48,7 @@ class CompiledCall:
     )->bool: # Whether the compiled code is meant for it
         "Is this a call of a size that is, or may be, compiled?"
         if self.reason or torch.compiler.is_compiling(): return False
-        if any(m._forward_hooks or m._forward_pre_hooks for m in self.module.modules()): return False
+        if any(map(_listened_to, self.module.modules())): return False
         kind = self.kind(x)
         if len(self.sizes)<self.most: self.sizes.setdefault(kind, len(x))
         return self.sizes.get(kind)==len(x)

@@ -67,7 +67,8 @@ def image_net(
     name:str, # As in `image_names`
     n_classes:int, # Logits
     n_frames:int=8, # Frames a clip should have; others work as well
-    tam:dict|None=None, # Options of `TAM`, `{}` for the usual ones, None for a network frame by frame
+    tam:dict|None=None, # Options of the temporal modules, `{}` for the usual ones, None for a network frame by frame
+    module:type=TAM, # Class of the temporal modules
     cifar_stem:bool=False, # A ResNet's stem for small pictures
     dropout:float=0., # Before the classifier, in addition to what the network has itself
     precision:str="fp32", # What the forward pass computes in
@@ -77,7 +78,7 @@ def image_net(
     stats,limits = image_facts(name)
     if "image_size" in kw: limits = dict(size=kw["image_size"])
     how = dict(n_frames=n_frames, dropout=dropout, precision=precision)
-    ours = name if tam is None else f"tam_{name}"
+    ours = name if tam is None else module.prefix+name
     config = dict(name=ours, n_classes=n_classes, **how, cifar_stem=cifar_stem, **(tam or {}), **kw)
     net,published = _build(name, n_classes, **kw)
     if cifar_stem: cifar_stem_(net)
@@ -85,6 +86,6 @@ def image_net(
     if tam is None:
         body,head,own = split_head(net)
         res = FrameNet(body, head, head_name=own, **rest)
-    else: res = add_tam(net, **rest, **tam)
+    else: res = add_tam(net, **rest, module=module, **tam)
     if published: res.head_name = published
     return res

@@ -14,8 +14,9 @@ from ..core import *
 from .clipnet import *
 
 # %% auto #0
-__all__ = ['residual_blocks', 'to_time', 'from_time', 'TAM', 'Past', 'TamBasicBlock', 'TamBottleneck', 'TamSequential',
-           'insert_tam', 'TemporalPool', 'TamNet', 'add_tam', 'resnet_of_width', 'tam_resnet']
+__all__ = ['residual_blocks', 'timm_blocks', 'to_time', 'from_time', 'TAM', 'Past', 'TamBasicBlock', 'TamBottleneck',
+           'TamSequential', 'TamFirst', 'insert_tam', 'TemporalPool', 'TamNet', 'add_tam', 'resnet_of_width',
+           'tam_resnet']
 
 # %% ../../nbs/03_models/01_tam.ipynb #289d5427
 def to_time(
@@ -40,6 +41,7 @@ def from_time(
 # %% ../../nbs/03_models/01_tam.ipynb #71175862
 class TAM(nn.Module):
     "Mix each frame with its neighbours in time, channel by channel"
+    prefix = "tam_" # Of the names of networks that hold it
     def __init__(self,
         channels:int, # C
         r:int=3, # Frames that are mixed, an odd number
@@ -149,6 +151,7 @@ class _TamBlock:
 
 class TamBasicBlock(_TamBlock, resnet.BasicBlock): "The block of ResNet-18 and 34 with TAM"
 class TamBottleneck(_TamBlock, resnet.Bottleneck): "The block of ResNet-50 and deeper with TAM"
+_resnet_blocks = {resnet.BasicBlock: TamBasicBlock, resnet.Bottleneck: TamBottleneck}
 
 # %% ../../nbs/03_models/01_tam.ipynb #17a6baa8
 class TamSequential(nn.Sequential):
@@ -169,9 +172,10 @@ residual_blocks = { # Class: (attribute with the branch, attribute that must be 
     regnet.ResBottleneckBlock: ("f", None, True),
     convnext.CNBlock: ("block", None, False)}
 
-def _first_channels(branch):
-    "Channels that a branch takes in"
-    return next(m for m in branch.modules() if isinstance(m, nn.Conv2d)).in_channels
+def _first_channels(*parts):
+    "Channels that a branch takes in: those of the first convolution in `parts`"
+    layers = [m for o in parts for m in o.modules()]
+    return next(m.in_channels for m in layers if hasattr(m, "in_channels"))
 
 def _is_residual(m):
     "Is `m` a block of the table, and one with a shortcut?"
@@ -179,31 +183,92 @@ def _is_residual(m):
     _,condition,_ = residual_blocks[type(m)]
     return condition is None or bool(getattr(m, condition))
 
+# %% ../../nbs/03_models/01_tam.ipynb #3e3740f5
+class TamFirst:
+    "Passes the input of a layer through a temporal module"
+    traced = True # A compiler may look into this hook
+    def __init__(self,
+        tam:nn.Module, # The temporal module, a part of the block
+        layer:nn.Module, # First layer of the block's branch
+    ):
+        self.tam = tam
+        self.handle = layer.register_forward_pre_hook(self) # Kept: so a network from a file knows that the number of this hook is taken
+    def __call__(self, layer, args): return self.tam(args[0]),*args[1:]
+
+# %% ../../nbs/03_models/01_tam.ipynb #77102313
+timm_blocks = { # File and class: (first layer of the branch, what must be there for a shortcut, activation at the end)
+    "_efficientnet_blocks.ConvBnAct": ("conv", "has_skip", None),
+    "_efficientnet_blocks.CondConvResidual": ("conv_pw", "has_skip", None),
+    "_efficientnet_blocks.DepthwiseSeparableConv": ("conv_dw", "has_skip", None),
+    "_efficientnet_blocks.EdgeResidual": ("conv_exp", "has_skip", None),
+    "_efficientnet_blocks.InvertedResidual": ("conv_pw", "has_skip", None),
+    "_efficientnet_blocks.MobileAttention": ("norm", "has_skip", None),
+    "_efficientnet_blocks.UniversalInvertedResidual": ("dw_start", "has_skip", None),
+    "byobnet.BasicBlock": ("conv1_kxk", "shortcut", None),
+    "byobnet.BottleneckBlock": ("conv1_1x1", "shortcut", None),
+    "convnext.ConvNeXtBlock": ("conv_dw", None, None),
+    "ghostnet.GhostBottleneck": ("ghost1", None, None),
+    "regnet.Bottleneck": ("conv1", "downsample", "act3"),
+    "repghost.RepGhostBottleneck": ("ghost1", None, None),
+    "repvit.RepViTBlock": ("channel_mixer", None, None),
+    "resnet.BasicBlock": ("conv1", None, "act2"),
+    "resnet.Bottleneck": ("conv1", None, "act3"),
+    "resnetv2.PreActBasic": ("conv1", None, None),
+    "resnetv2.PreActBottleneck": ("conv1", None, None),
+    "starnet.Block": ("dwconv", None, None)}
+
+def _timm_branch(m):
+    "First layer of a block's branch, and is its input never negative? `None, None` for what is no residual block of timm"
+    room,_,file = type(m).__module__.rpartition(".")
+    entry = timm_blocks.get(f"{file}.{type(m).__name__}")
+    if room!="timm.models" or entry is None: return None,None
+    first,needed,last = entry
+    if needed and getattr(m, needed) in (None, False): return None,None
+    positive = last is not None and isinstance(getattr(m, last), nn.ReLU)
+    return getattr(m, first),positive
+
+# %% ../../nbs/03_models/01_tam.ipynb #f165f255
+@patch(cls_method=True)
+def for_branch(cls:TAM,
+    channels:int, # That the branch takes in
+    positive:bool, # Is its input never negative?
+    **kw, # Options of `TAM`
+)->TAM:
+    "A module for the entrance of a branch"
+    if kw.get("method")=="max" and not positive:
+        raise SoccerKDError.of("method='max'", "is unfit for blocks whose input may be negative", "use method='sum'")
+    return cls(channels, **{"relu": positive, **kw})
+
 # %% ../../nbs/03_models/01_tam.ipynb #c54d0d4c
+def _insert(m, module, kw):
+    "Put a temporal module into `m`; False if that is no residual block"
+    if type(m) in _resnet_blocks:
+        m.tam = module.for_branch(m.conv1.in_channels, True, **kw)
+        m.__class__ = _resnet_blocks[type(m)]
+        return True
+    if _is_residual(m):
+        where,_,positive = residual_blocks[type(m)]
+        branch = getattr(m, where)
+        branch.tam = module.for_branch(_first_channels(branch), positive, **kw)
+        branch.__class__ = TamSequential
+        return True
+    first,positive = _timm_branch(m)
+    if first is None: return False
+    m.tam = module.for_branch(_first_channels(first, m), positive, **kw)
+    TamFirst(m.tam, first)
+    return True
+
 def insert_tam(
     net:nn.Module, # Image network with residual blocks; changed in place
-    **kw, # Options of `TAM`
+    module:type=TAM, # What sits there: `TAM`, or another class of its kind
+    **kw, # Its options
 )->nn.Module: # The same network
-    "Put TAM at the entrance of every residual branch"
-    done = 0
-    for m in list(net.modules()):
-        if type(m) in (resnet.BasicBlock, resnet.Bottleneck):
-            m.tam = TAM(m.conv1.in_channels, **kw)
-            m.__class__ = TamBasicBlock if type(m) is resnet.BasicBlock else TamBottleneck
-            done += 1
-        elif _is_residual(m):
-            where,_,positive = residual_blocks[type(m)]
-            if kw.get("method")=="max" and not positive:
-                why = "has blocks with negative input, unfit for method='max'"
-                raise SoccerKDError.of(type(net).__name__, why, "use method='sum'")
-            branch = getattr(m, where)
-            branch.tam = TAM(_first_channels(branch), **{"relu": positive, **kw})
-            branch.__class__ = TamSequential
-            done += 1
-    if done: return net
+    "Put a temporal module at the entrance of every residual branch"
+    done = [_insert(m, module, kw) for m in list(net.modules())]
+    if any(done): return net
     others = "a ResNet, RegNet, MobileNet, EfficientNet, MNASNet or ConvNeXt"
-    remedy = f"use it frame by frame (without tam_), or choose {others}"
-    raise SoccerKDError.of(type(net).__name__, "has no residual block that TAM could sit in", remedy)
+    remedy = f"use it frame by frame (without {module.prefix}), or choose {others}"
+    raise SoccerKDError.of(type(net).__name__, f"has no residual block that {module.__name__} could sit in", remedy)
 
 # %% ../../nbs/03_models/01_tam.ipynb #6ebcab23
 class TemporalPool(nn.Module):
@@ -248,10 +313,11 @@ def add_tam(
     precision:str="fp32", # What the forward pass computes in
     config:dict|None=None, # Arguments of `create_model` that make the same network again
     limits:dict|None=None, # As for `ClipNet`
-    **kw, # Options of `TAM`
+    module:type=TAM, # Class of the temporal modules
+    **kw, # Their options
 )->TamNet: # `[B,3,T,H,W]` to `[B,K]`
     "An image network with temporal modules in its residual blocks, for clips"
-    body,head,name = split_head(insert_tam(image_model, **kw))
+    body,head,name = split_head(insert_tam(image_model, module, **kw))
     how = dict(dropout=dropout, precision=precision, config=config, limits=limits)
     return TamNet(body, head, stats=stats, n_frames=n_frames, head_name=name, **how)
 
@@ -295,15 +361,20 @@ def tam_resnet(
     precision:str="fp32", # What the forward pass computes in
     zero_init_last:bool=False, # Start each block's last batch norm at zero?
     width:float=1., # Share of the usual channels, in hundredths
-    **kw, # Options of `TAM`
+    module:type=TAM, # Class of the temporal modules
+    **kw, # Their options
 )->TamNet: # `[B,3,T,H,W]` to `[B,K]`
-    "A ResNet with TAM in every residual block"
+    "A ResNet with a temporal module in every residual block"
+    if temporal_pool and kw.get("one_way"):
+        what,why = f"temporal_pool={temporal_pool!r}","looks a frame ahead, which one_way=True excludes"
+        raise SoccerKDError.of(what, why, "leave one of the two out")
     width = round(width, 2)
     net = resnet_of_width(depth, width, num_classes=n_classes, zero_init_residual=zero_init_last)
-    name = f"tam_resnet{depth}"
+    name = f"{module.prefix}resnet{depth}"
     if width!=1: name += f"_{round(100*width):03d}"
     how = dict(n_frames=n_frames, temporal_pool=temporal_pool, dropout=dropout, precision=precision)
     config = dict(name=name, n_classes=n_classes, **how, zero_init_last=zero_init_last, **kw)
     if temporal_pool:
         for o in (net.layer1, net.layer2, net.layer3): o.append(TemporalPool(temporal_pool))
-    return add_tam(net, n_frames=n_frames, dropout=dropout, precision=precision, config=config, **kw)
+    about = dict(n_frames=n_frames, dropout=dropout, precision=precision, config=config)
+    return add_tam(net, **about, module=module, **kw)

@@ -10,6 +10,7 @@ from ..core import *
 from .clipnet import *
 from .image import *
 from .jointnet import *
+from .shift import *
 from .tam import *
 from .teachers import *
 from .video import *
@@ -19,25 +20,35 @@ from .weights import *
 __all__ = ['find_weights', 'create_model', 'model_from_config', 'read_model']
 
 # %% ../../nbs/03_models/07_zoo.ipynb #02379573
+def _kind_of(name):
+    "Class of the temporal modules that a name asks for, None if for none, and the name without it"
+    found = next((o for o in (TAM, TSM) if name.startswith(o.prefix)), None)
+    return found,name.removeprefix(found.prefix) if found else name
+
+def _options_of(module, kw):
+    "Take the options of temporal modules out of `kw`; what a builder wants to know of them"
+    if module is None: return {}
+    known = list(inspect.signature(module).parameters)[1:]
+    return dict(module=module, tam={o: kw.pop(o) for o in known if o in kw})
+
 def _builder(
     name:str, # As in the table
     n_classes:int, # Logits
     **kw, # Options of the network
 )->ClipNet:
     "The network that `name` stands for, with random weights"
-    base = name.removeprefix("tam_")
     joint = re.fullmatch(r"jointnet(\d+)", name)
     if joint: return jointnet(int(joint[1]), n_classes, **kw)
-    tam = re.fullmatch(r"tam_resnet(10|18|34|50|101)(?:_(\d{3}))?", name)
-    if tam: return tam_resnet(int(tam[1]), n_classes, width=int(tam[2] or 100)/100, **kw)
     if name in video_names(): return video_net(name, n_classes, **kw)
-    if name.startswith("timm/"): return timm_net(name.removeprefix("timm/"), n_classes, **kw)
-    if base in image_names():
-        if base==name: return image_net(name, n_classes, **kw)
-        options = list(inspect.signature(TAM).parameters)[1:]
-        tam = {o: kw.pop(o) for o in options if o in kw}
-        return image_net(base, n_classes, tam=tam, **kw)
-    known = "tam_resnet18, resnet18, jointnet50, r2plus1d_18, any image network of torchvision, tam_ before one"
+    module,base = _kind_of(name)
+    resnet = re.fullmatch(r"resnet(10|18|34|50|101)(?:_(\d{3}))?", base)
+    if module and resnet:
+        width = int(resnet[2] or 100)/100
+        return tam_resnet(int(resnet[1]), n_classes, width=width, module=module, **kw)
+    time = _options_of(module, kw)
+    if base.startswith("timm/"): return timm_net(base.removeprefix("timm/"), n_classes, **time, **kw)
+    if base in image_names(): return image_net(base, n_classes, **time, **kw)
+    known = "tam_resnet18, resnet18, jointnet50, r2plus1d_18, any image network of torchvision, tam_ or tsm_ before one"
     raise SoccerKDError.of(f"model {name!r}", "is not known", f"use {known}, or timm/ before one of timm")
 
 # %% ../../nbs/03_models/07_zoo.ipynb #aba8e0ea
@@ -59,7 +70,7 @@ def find_weights(
     if not re.fullmatch(r"DEFAULT|(IMAGENET|KINETICS)\w+", str(weights)):
         if Path(weights).is_file(): return Path(weights)
         raise SoccerKDError.of(what, "does not exist, and is no name of weights", f"{give}, or DEFAULT for torchvision's own")
-    base = name.removeprefix("tam_")
+    _,base = _kind_of(name)
     if base in (*image_names(), *video_names()): return cached_weights(base, str(weights))
     raise SoccerKDError.of(what, f"is a name of torchvision, which has no network {name}", give)
 
@@ -73,7 +84,7 @@ def create_model(
     **kw, # Options of the network: `precision`, `dropout`, `temporal_pool`, `variant`, `freeze`, `random_backbone`, `cifar_stem`, those of `TAM` ...
 )->ClipNet: # `[B,3,T,H,W]` to `[B,K]`
     "A teacher or student by name"
-    if name.startswith("tam_"): # Nothing to keep, or a trained branch
+    if _kind_of(name)[0] is TAM: # Nothing to keep, or a trained branch
         kw.setdefault("init", "motion" if weights is None else "identity")
     if weights is not None and kw.get("random_backbone"):
         raise SoccerKDError.of("random_backbone=True", "contradicts weights=", "give one of the two")
