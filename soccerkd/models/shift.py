@@ -5,7 +5,6 @@
 # %% ../../nbs/03_models/01b_shift.ipynb #050a3e7e
 from __future__ import annotations
 import torch
-import torch.nn.functional as F
 from torch import nn,Tensor
 from fastcore.basics import patch
 from ..core import *
@@ -18,47 +17,60 @@ __all__ = ['TSM']
 class TSM(TAM):
     "Take some channels from the frames beside, without weights"
     prefix = "tsm_"
+    method,depthwise,relu = "sum",True,False # Of the convolution that does it
     def __init__(self,
         channels:int, # C
         share:float=1/8, # Of the channels that come from the frame before, and as many from the frame after
         single_frame:str="zero", # A clip of one frame has neighbours that are `zero`, or `replicate` it
         one_way:bool=False, # Look back only: no channel comes from the frame after
     ):
-        nn.Module.__init__(self) # A `TAM` by what it does, without its weights
+        nn.Module.__init__(self) # Not TAM's, which makes weights that learn
         self.channels,self.share,self.single_frame,self.one_way = channels,share,single_frame,one_way
         self.r = 2 if one_way else 3 # Frames that are seen at once
-        self.moved = int(channels*share) # Channels from one frame
-        self.n_frames,self.past = 1,None
+        self.moved = int(channels*share) # Channels that come from one of the others
         self._check()
+        self.n_frames,self.past = 1,None
+        self.register_buffer("weight", torch.empty(channels, 1, self.r), persistent=False)
+        self.reset_parameters()
 
     def _check(self):
-        most = self.channels//(self.r-1)
-        if not 0<self.moved<=most:
+        "Refuse options that can't be"
+        if not 0<self.moved<=self.channels//(self.r-1):
             why = f"moves {self.moved} of {self.channels} channels"
             remedy = f"use a share from {1/self.channels:.3g} to {1/(self.r-1)}"
             raise SoccerKDError.of(f"share={self.share}", why, remedy)
         if self.single_frame not in ("zero", "replicate"):
             raise SoccerKDError.of(f"single_frame={self.single_frame!r}", "is not known", "use 'zero' or 'replicate'")
 
-    def reset_parameters(self): "There are none"
-    def extra_repr(self): return f"{self.channels}, share={self.share}"+(", one_way=True" if self.one_way else "")
-
-    @classmethod
-    def for_branch(cls, channels, positive, **kw):
-        "A module for the entrance of a branch; it does no harm to negative numbers"
-        return cls(channels, **kw)
-
 # %% ../../nbs/03_models/01b_shift.ipynb #968b9935
-def _next(v): return F.pad(v[:,:,1:], (0, 0, 0, 1))
-def _last(v): return F.pad(v[:,:,:-1], (0, 0, 1, 0))
+@patch
+def reset_parameters(self:TSM):
+    "Zeros, and a one at the frame that each channel comes from"
+    w,m = self.weight.zero_()[:,0],self.moved
+    if self.one_way: w[:m,0] = w[m:,1] = 1
+    else: w[:m,2] = w[m:2*m,0] = w[2*m:,1] = 1
 
+@patch
+def extra_repr(self:TSM):
+    told = f"{self.channels}, share={self.share}"
+    return told+", one_way=True" if self.one_way else told
+
+@patch(cls_method=True)
+def for_branch(cls:TSM,
+    channels:int, # That the branch takes in
+    positive:bool, # Is its input never negative? Here that makes no difference
+    **kw, # Options of `TSM`
+)->TSM:
+    "A module for the entrance of a branch"
+    return cls(channels, **kw)
+
+# %% ../../nbs/03_models/01b_shift.ipynb #c9241d23
 @patch
 def forward(self:TSM,
     x:Tensor, # `[B*T,C,H,W]`
 )->Tensor: # The same shape
     "Take channels from the frames beside"
+    if not self.one_way or self.past is None: return TAM.forward(self, x)
     v,m = to_time(x, self.n_frames),self.moved
-    if self.n_frames==1 and self.single_frame=="replicate" and self.past is None: return x
-    if self.one_way: parts = [self._behind(v[:,:m])[:,:,:-1],v[:,m:]]
-    else: parts = [_next(v[:,:m]),_last(v[:,m:2*m]),v[:,2*m:]]
-    return from_time(torch.cat(parts, 1), x.shape[2:])
+    late = self._behind(v[:,:m])[:,:,:-1]
+    return from_time(torch.cat([late, v[:,m:]], 1), x.shape[2:])
