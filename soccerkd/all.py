@@ -35,6 +35,8 @@ from soccerkd.models.jointnet import *
 from soccerkd.models.weights import *
 from soccerkd.models.video import *
 from soccerkd.models.teachers import *
+from soccerkd.models.temporal import *
+from soccerkd.models.stream import *
 from soccerkd.models.zoo import *
 from soccerkd.models.fast import *
 from soccerkd.distill.losses import *
@@ -76,6 +78,7 @@ from soccerkd.evaluate.explorer import *
 from soccerkd.evaluate.timeline import *
 from soccerkd.evaluate.film import *
 from soccerkd.evaluate.networks import *
+from soccerkd.evaluate.once import *
 from soccerkd.evaluate.watch import *
 from soccerkd.deploy.compare import *
 from soccerkd.deploy.published import *
@@ -83,4 +86,6 @@ from soccerkd.deploy.predictor import *
 from soccerkd.deploy.predict import *
 from soccerkd.deploy.export import *
 from soccerkd.deploy.onnx_clips import *
+from soccerkd.deploy.onnx_stream import *
+from soccerkd.deploy.export_stream import *
 from soccerkd.deploy.bulk import *

@@ -50,6 +50,23 @@ def test_zoo(case, tmp_path):
     assert want.std(0).max()>1e-6, "answers that are all alike prove nothing"
     for n in (1, 3): np.testing.assert_allclose(net.logits(frames[:n]), want[:n], atol=1e-4*max(1, np.abs(want).max()))
 
+streams = [("tam_resnet10_025", 4, 32, {}), ("gru_mobilenet_v3_small", 4, 32, {}), *(("tam_resnet10_025", 4, 32, dict(o)) for o in (dict(r=5), dict(method="max"), dict(depthwise=False), dict(single_frame="replicate"))), ("tam_mobilenet_v2", 2, 32, {}), ("gru_timm/convnext_atto", 2, 32, dict(layers=2))]
+
+@pytest.mark.parametrize("case", [streams[0], *(pytest.param(o, marks=pytest.mark.slow) for o in streams[1:])], ids=lambda o: " ".join([o[0], *map(str, o[3].values())]))
+def test_stream(case, tmp_path):
+    "A one-way network as a file that remembers, over videos longer than a clip, equals one pass by PyTorch"
+    import torch
+    from soccerkd.deploy.export_stream import export_stream
+    from soccerkd.deploy.onnx_stream import OnnxStream
+    name,t,size,kw = case
+    learn = learner(name, t, size, dict(kw, one_way=True))
+    net = OnnxStream(export_stream(learn, tmp_path/"net.onnx").path, threads=1)
+    frames = np.random.default_rng(1).integers(0, 256, (2, 3*t, size, size, 3), dtype=np.uint8)
+    with torch.inference_mode(): want = learn.model.frame_logits(torch.as_tensor(frames).permute(0, 4, 1, 2, 3)/255).numpy()
+    assert want.std(1).max()>1e-6, "answers that are all alike prove nothing"
+    got = np.concatenate([net.frame_logits(o) for o in np.split(frames, [1, t], axis=1)], 1)
+    np.testing.assert_allclose(got, want, atol=1e-4*max(1, np.abs(want).max()))
+
 def test_learner_from_a_pickle(tmp_path):
     "What `learn.export()` writes holds no teacher and no clip, and serves for a video and for ONNX as the Learner did"
     import torch

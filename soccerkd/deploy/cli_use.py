@@ -34,6 +34,7 @@ def predict(
     half:int=1, # Half of that game that the video shows from --start on
     workers:int=0, # Processes of a Ray cluster for many videos, or for an address such as s3://bucket/matches; 0 for this process
     afresh:bool=False, # Forget the answers of an interrupted run
+    stream:bool=False, # Of a one-way network: each frame passes it once and knows all before it
     threads:int=None, # Decoding threads, of each worker
     device:str=None, # cpu or cuda
     json:bool=False, # Print JSON
@@ -46,7 +47,7 @@ def predict(
     videos = [video] if os.path.exists(video) else names(video) or [video] # A comma may be part of a name
     events = dict(threshold=threshold, smooth=smooth, gap=gap, min_length=min_length, peaks=peaks, none=none)
     part = dict(roi=roi and numbers(roi, "--roi"), start=start, end=end)
-    how = dict(length=length, hop=hop, bs=bs, resume=not afresh, **part, **events)
+    how = dict(length=length, hop=hop, bs=bs, resume=not afresh, stream=stream, **part, **events)
     _check_single(videos, workers, device, film, soccernet, boxes)
     if soccernet:
         from soccerkd.data.events import soccernet_game

@@ -32,10 +32,10 @@ from ..models.clipnet import ClipNet
 from ..models.teachers import class_names
 
 # %% auto #0
-__all__ = ['int8_ops', 'FromBytes', 'for_export', 'weights_sha256', 'export_facts', 'onnx_model', 'save_onnx', 'check_clips',
-           'largest_difference', 'Exported', 'export_onnx', 'clip_bytes', 'calibration_clips', 'int8_model',
-           'quantize_onnx', 'evaluate_onnx', 'OnnxModule', 'export_forms', 'export_table', 'calibration_parts',
-           'export_run']
+__all__ = ['int8_ops', 'FromBytes', 'for_export', 'weights_sha256', 'export_facts', 'hushed', 'onnx_model', 'save_onnx',
+           'check_clips', 'largest_difference', 'Exported', 'onnx_path', 'check_difference', 'export_onnx',
+           'clip_bytes', 'calibration_clips', 'int8_model', 'quantize_onnx', 'evaluate_onnx', 'OnnxModule',
+           'export_forms', 'export_table', 'calibration_parts', 'export_run']
 
 # %% ../../nbs/06_deploy/09_export.ipynb #e2c6e97a
 class FromBytes(nn.Module):
@@ -96,7 +96,7 @@ def export_facts(
 
 # %% ../../nbs/06_deploy/09_export.ipynb #3e01c442
 @contextmanager
-def _hushed():
+def hushed():
     "What the exporter says about itself is left out, with the graph that it prints when it fails"
     was = logging.root.manager.disable
     logging.disable(logging.ERROR)
@@ -106,12 +106,16 @@ def _hushed():
             yield
     finally: logging.disable(was)
 
-def _torch_export(net, frames):
+def _torch_export(net, frames, state):
     "The network as PyTorch's exporter writes it, for any number of clips"
-    names = dict(input_names=["frames"], output_names=["logits"])
-    how = dict(dynamo=True, dynamic_shapes=({0:"batch"},), verbose=False)
-    with _hushed(), torch.no_grad():
-        return torch.onnx.export(net, (frames,), **how, **names).model_proto
+    args,shapes,n = (frames,),({0:"batch"},),range(len(state))
+    if state:
+        args += (list(state),)
+        shapes += ([{0:"batch"} for _ in n],)
+    names = dict(input_names=["frames"]+[f"state{i}" for i in n])
+    names["output_names"] = ["logits"]+[f"next{i}" for i in n]
+    how = dict(dynamo=True, dynamic_shapes=shapes, verbose=False)
+    with hushed(), torch.no_grad(): return torch.onnx.export(net, args, **how, **names).model_proto
 
 def _without_notes(proto):
     "Leave out where in the source each part comes from"
@@ -133,9 +137,10 @@ def _reason(
 _another = "export another network, such as a ResNet with TAM"
 
 def onnx_model(
-    net:FromBytes, # From `for_export`
+    net:nn.Module, # From `for_export`
     frames:Tensor, # uint8 `[2,T,H,W,3]`: two clips, since one could not be told from a fixed number
     name:str="the network", # For the message
+    state=(), # Tensors `[2,...]` that it takes and gives as well, see [streams](09a_export_stream.ipynb)
 ): # `onnx.ModelProto`
     "The network as ONNX, for any number of clips"
     require("onnx", "onnx"); require("onnxscript", "onnx")
@@ -143,7 +148,7 @@ def onnx_model(
     if gb>1.9:
         remedy = "export a smaller network: an ONNX file holds 2 GB"
         raise SoccerKDError.of(name, f"has {gb:.1f} GB of weights", remedy)
-    try: res = _torch_export(net, frames)
+    try: res = _torch_export(net, frames, state)
     except Exception as e: # Whatever a network does that can't be followed
         if type(e.__cause__) is SoccerKDError: raise e.__cause__
         raise SoccerKDError.of(name, f"can't be exported ({_reason(e)})", _another) from e
@@ -219,13 +224,13 @@ class Exported:
         lines = [f"| {k} | {v} |" for k,v in rows.items()]
         return "\n".join(["| | |", "|---|---:|", *lines])
 
-def _onnx_path(path):
+def onnx_path(path):
     "A path that ends in `.onnx`"
     path = Path(path)
     if path.suffix==".onnx": return path
     raise SoccerKDError.of(path, "is not named .onnx", "give it that suffix")
 
-def _check_difference(path, found, tolerance):
+def check_difference(path, found, tolerance):
     "Refuse a file that answers otherwise"
     if found<=tolerance: return # Not so of NaN
     fault = f"would differ from PyTorch by {found:.1e}, more than {tolerance:.0e}"
@@ -241,7 +246,7 @@ def export_onnx(
     "Write the network to an ONNX file that runs alone"
     start = time.perf_counter()
     facts,net = export_facts(learn),for_export(learn.model)
-    path = _onnx_path(path)
+    path = onnx_path(path)
     onnx_runtime() # Better now than after the export
     clips = check_clips(learn, facts["recipe"]["n_frames"], facts["recipe"]["size"])
     name = (facts["network"] or {}).get("name", type(learn.model).__name__)
@@ -252,7 +257,7 @@ def export_onnx(
         save_onnx(proto, tmp, facts)
         got = _answers(OnnxClips(tmp).logits, np.split(clips, [3, 5, 8]))
         diff = largest_difference(want, got)
-        _check_difference(path, diff, tolerance)
+        check_difference(path, diff, tolerance)
         mb = tmp.stat().st_size/1e6
     told = f"largest difference from PyTorch {diff:.1e} on {len(clips)} clips"
     print(f"{path.name}: {mb:.1f} MB, {told}")
@@ -312,7 +317,7 @@ def int8_model(
     what = dict(op_types_to_quantize=int8_ops, nodes_to_exclude=list(exclude))
     how = dict(quant_format=q.QuantFormat.QDQ, per_channel=True, reduce_range=reduce_range)
     types = dict(activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8)
-    with _hushed():
+    with hushed():
         shapes.quant_pre_process(str(source), prepared, skip_symbolic_shape=True)
         q.CalibrationDataReader.register(_Batches)
         q.quantize_static(prepared, small, _Batches(clips), **what, **how, **types)
@@ -328,7 +333,7 @@ def quantize_onnx(
 )->Exported: # Its `difference` is that from `source`, on the calibration clips
     "The same network in eight bits"
     start,net = time.perf_counter(),OnnxClips(source)
-    path = _onnx_path(path)
+    path = onnx_path(path)
     if net.precision!="fp32":
         fault = f"is in {net.precision} already"
         raise SoccerKDError.of(source, fault, "use the file that export_onnx wrote")

@@ -161,6 +161,13 @@ def __call__(self:OnnxClips,
     frames:np.ndarray, # uint8 `[B,T,H,W,3]`
 )->np.ndarray: # float32 `[B,K]`; each row sums to 1
     "Probabilities of the classes"
-    z = self.logits(frames)/np.float32(self.temperature)
+    return self.probabilities(self.logits(frames))
+
+@patch
+def probabilities(self:OnnxClips,
+    z:np.ndarray, # Logits `[B,K]`
+)->np.ndarray: # float32 `[B,K]`; each row sums to 1
+    "What the network is sure of, by its logits and its temperature"
+    z = z/np.float32(self.temperature)
     e = np.exp(z-z.max(1, keepdims=True)) if len(z) else z
     return e/e.sum(1, keepdims=True)

@@ -15,6 +15,7 @@ import soccerkd.evaluate.film, soccerkd.evaluate.timeline # Events.film and Even
 from ..data.events import *
 from ..data.tables import cell_text, read_table, with_numbers
 from .predictor import *
+from ..evaluate.once import FrameFlow
 from ..evaluate.watch import *
 from ..video.boxes import *
 from ..video.files import find_videos, local_file
@@ -60,8 +61,9 @@ def _rows(windows, answers, bs):
     def row(w, probs): return [w.number, w.start, w.end, w.region, list(map(float, probs))]
     return list(map(row, windows, answers))
 
-def _fill(log, stream, load, bs):
+def _fill(log, stream, load, bs, flow=None):
     "Answer for all windows that a journal does not have yet; where the time went"
+    if flow: log.restart() # What the network remembered is gone
     if log.entries:
         told = log.entries[-1]
         stream.lost = list(map(tuple, told["lost"]))
@@ -69,7 +71,7 @@ def _fill(log, stream, load, bs):
     stream.first = len(log.entries)*bs
     def so_far(): return dict(lost=list(stream.lost), notes=list(stream.notes))
     def take(windows, answers): log.add(_rows(windows, answers, bs), **so_far())
-    try: speed = watch_windows(stream, load, take, bs, Path(stream.name).name)
+    try: speed = watch_windows(stream, load, take, bs, Path(stream.name).name, flow)
     except KeyboardInterrupt:
         if stream.file: raise
         stopped = f"{stream.name}: stopped after {stream.seen:.2f} s"
@@ -106,7 +108,7 @@ def _gap_notes(name, length, hop):
     return [f"{name}: {looks}; with hop={length:g} or less nothing is left out"]
 
 # %% ../../nbs/06_deploy/08_predict.ipynb #614fa1e5
-def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
+def _one(video, facts, load, out, bs, resume, threads, boxes, find, streamed, **how):
     "Events of one video"
     recipe,regions = facts["recipe"],None
     if boxes is not None:
@@ -115,10 +117,11 @@ def _one(video, facts, load, out, bs, resume, threads, boxes, find, **how):
     stream = stream_windows(video, recipe, threads=threads, regions=regions, **how)
     if not stream.file: stream.name = str(getattr(video, "name", "live"))
     if stream.regions: tell_regions(stream, how["roi"])
-    head = _head(video, stream, facts, bs, boxes, how)
+    flow = FrameFlow(stream, bs) if streamed else None
+    head = _head(video, stream, facts, bs, boxes, {**how, "stream":True} if flow else how)
     kept = out and out.with_suffix(".windows")
     with closing(WindowLog(kept, head, resume and stream.file)) as log:
-        speed = None if log.done else _fill(log, stream, load, bs)
+        speed = None if log.done else _fill(log, stream, load, bs, flow)
     tracks = log.tracks(facts["vocab"], head)
     find = dict(find, video=str(video) if stream.file else stream.name)
     ev = _decoded(tracks[None], facts, find) if boxes is None else _events_of(tracks, **find)
@@ -174,7 +177,7 @@ def default_hop(
     "From one window to the next: two windows look at each moment, and long ones come once a second"
     return min(length/2, 1.)
 
-def _check_asked(several, out, bs, roi, boxes):
+def _check_asked(several, out, bs, roi, boxes, stream):
     "Refuse settings that don't go together"
     ending = out.suffix.lower() in (".json", ".csv") if out else None
     if several and ending: raise SoccerKDError.of(out, "is one file for several videos", "give a folder as `out`")
@@ -182,6 +185,9 @@ def _check_asked(several, out, bs, roi, boxes):
         raise SoccerKDError.of(out, "has no known ending", "give a .json or a .csv file as `out`")
     if roi is not None and boxes is not None:
         raise SoccerKDError.of("roi and boxes", "are two regions of one picture", "give one of them")
+    if stream and boxes is not None:
+        fault = "would need a memory for each player, who comes and goes"
+        raise SoccerKDError.of("stream=True with boxes", fault, "leave out one of them, or give roi=")
     if bs<1: raise SoccerKDError.of(f"bs={bs}", "is no number of windows", "give 1 or more")
 
 def _check_settings(facts, boxes, find):
@@ -215,20 +221,21 @@ def predict_video(
     resume:bool=True, # Go on from the answers beside `out`
     threads:int|None=None, # Decoding threads; one for each core, 4 at most, by default
     device=None, # See `pick_device`
+    stream:bool=False, # Of a one-way network: each frame passes it once and knows all before it; see below
     **kwargs,
 )->Events: # Of several videos `Predictions`: events by path, and what could not be read in `.bad`
     "What happens when in a video"
     listed = isinstance(video, (list, tuple))
     several = listed or (not hasattr(video, "read") and local_file(video).is_dir())
     out = out and Path(out)
-    _check_asked(several, out, bs, roi, boxes)
+    _check_asked(several, out, bs, roi, boxes, stream)
     facts,load = promise_of(model, device)
     _check_settings(facts, boxes, kwargs)
     length = length or facts["length"] or 2.
     if hop is None: hop = default_hop(length)
     when = dict(length=length, hop=hop, start=start, end=end)
     work = dict(facts=facts, load=_once(load), bs=bs, resume=resume, threads=decoding_threads(threads))
-    how = dict(**work, boxes=boxes, find=kwargs, roi=roi, **when)
+    how = dict(**work, boxes=boxes, find=kwargs, roi=roi, streamed=stream, **when)
     if several: return _many(video if listed else [video], out, **how)
     return _one(video, out=out, **how)
 

@@ -57,6 +57,10 @@ class TorchClips(TorchFrames):
         "Probabilities `[B,K]` of a batch, whose rows sum to 1; of a task what it asks for"
         if self.task is not None: return (self.task.ask or _call)(model, x)
         return (model(x)/self.temperature).softmax(1)
+    def does_with(self, kind):
+        "Can it be asked if only features or logits are known of a clip?"
+        if type(self).ask is not TorchClips.ask: return False
+        return self.task is None or self.task.ask is None
 
 def _call(model, x): return model(x)
 
@@ -170,15 +174,15 @@ def promise_of(
     "The facts of a network, and a function that loads it"
     if isinstance(model, (str, Path)):
         if Path(model).suffix.lower()!=".onnx": return _promised_run(model, device)
-        from soccerkd.deploy.onnx_clips import OnnxClips
-        model = OnnxClips(model)
+        from soccerkd.deploy.onnx_stream import open_onnx
+        model = open_onnx(model)
     elif not _is_predictor(model): model = _of_learner(model, device)
     return _facts(model),lambda: model
 
 def load_predictor(
     model, # A Learner, a run folder, `model.safetensors` of one, or an ONNX file
     device=None, # See `pick_device`
-): # `TorchClips` or `OnnxClips`: `.vocab`, `.recipe`, and probabilities for uint8 frames
+): # `TorchClips`, `OnnxClips` or `OnnxStream`: `.vocab`, `.recipe`, and probabilities for uint8 frames
     "A network that answers for frames"
     return promise_of(model, device)[1]()
 

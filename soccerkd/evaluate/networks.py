@@ -54,14 +54,20 @@ def __call__(self:TorchFrames,
     frames:np.ndarray, # uint8 `[B,T,H,W,3]`
 )->np.ndarray: # `[B,...]`; float32 if the network computes in half precision
     "What the network says"
+    with self.answering(len(frames)): return plain_array(self.ask(self.model, self.batch(frames)))
+
+@patch
+@contextmanager
+def answering(self:TorchFrames,
+    n:int, # Windows at once, for the message where that is too many
+):
+    "In the block the network is in evaluation mode, and nothing learns"
     import torch
     was = self.model.training
     self.model.eval()
     try:
-        with torch.inference_mode():
-            answer = self.ask(self.model, self.batch(frames))
-            return plain_array(answer)
-    except torch.OutOfMemoryError: raise self._too_large(len(frames)) from None
+        with torch.inference_mode(): yield
+    except torch.OutOfMemoryError: raise self._too_large(n) from None
     finally: self.model.train(was)
 
 @patch
@@ -95,8 +101,20 @@ def plain_array(
     return answer.astype(np.float32) if answer.dtype==np.float16 else answer
 
 # %% ../../nbs/05_evaluate/11b_networks.ipynb #2b5def7d
+def _does_with(*kinds):
+    "Mark a way to ask that does as well with `features` of the body in place of clips, or with `logits`"
+    def mark(ask):
+        ask.does_with = kinds
+        return ask
+    return mark
+
+@_does_with("features", "logits")
+def _logits(m, x): return m(x)
+
+@_does_with("features")
 def _features(m, x):
     "What comes before the classifier, where that is known"
+    if type(x).__name__=="Features": return x
     if hasattr(m, "body_features"): return m.body_features(x)
     if hasattr(m, "forward_head"): return m.forward_head(m.forward_features(x), pre_logits=True)
     raise SoccerKDError.of(type(m).__name__, "has no known body", "give a function of network and batch as what=")
@@ -106,8 +124,8 @@ def ask_for(
     temperature:float=1., # For probabilities
 ): # A function of network and batch
     "How a network is asked"
-    if what is None or what=="logits": return lambda m,x: m(x)
-    if what=="probabilities": return lambda m,x: (m(x)/temperature).softmax(1)
+    if what is None or what=="logits": return _logits
+    if what=="probabilities": return _does_with("features", "logits")(lambda m,x: (m(x)/temperature).softmax(1))
     if what=="features": return _features
     if callable(what): return what
     remedy = "use 'logits', 'probabilities', 'features' or a function"
@@ -129,6 +147,37 @@ def asked(self:TorchFrames,
     other = copy(self)
     other.ask = ask_for(what, getattr(self, "temperature", 1.))
     return other
+
+# %% ../../nbs/05_evaluate/11b_networks.ipynb #9012f2fa
+@patch(as_prop=True)
+def frames_first(self:TorchFrames)->bool:
+    "Can its answers be made of features that were computed frame by frame?"
+    if self.single or self.stats is not None or not self.does_with("features"): return False
+    if type(self).__call__ is not TorchFrames.__call__: return False # Somebody looks at its clips
+    from soccerkd.models.stream import frames_first
+    return frames_first(self.model)
+
+@patch
+def does_with(self:TorchFrames,
+    kind:str, # `features` of the body, or `logits`
+)->bool:
+    "Can it be asked if only these are known of a clip?"
+    return kind in getattr(self.ask, "does_with", ())
+
+@patch
+def look(self:TorchFrames,
+    frames:np.ndarray, # uint8 `[N,H,W,3]`
+): # Tensor `[N,F]`
+    "What the body makes of frames, each alone"
+    with self.answering(len(frames)): return self.model.body_features(self.batch(frames[None]))[0]
+
+@patch
+def answer_of(self:TorchFrames,
+    features, # Tensor `[B,T,F]`: rows of `look`
+)->np.ndarray: # `[B,...]`
+    "What the network says of windows of which the body has seen the frames"
+    from soccerkd.models.clipnet import Features
+    with self.answering(len(features)): return plain_array(self.ask(self.model, features.as_subclass(Features)))
 
 # %% ../../nbs/05_evaluate/11b_networks.ipynb #baed5a3f
 def _is_ours(m):
@@ -235,7 +284,10 @@ class OnnxFrames:
         self.path,self.stats = Path(path),stats or None
         if not self.path.is_file(): raise SoccerKDError.of(path, "does not exist", "check the path")
         self.session,self.id = open_session(path),file_sha256(path)
-        self.input = self.session.get_inputs()[0]
+        self.input,*others = self.session.get_inputs()
+        if others:
+            fault = f"takes {len(others)} inputs beside its frames"
+            raise SoccerKDError.of(path, fault, "give OnnxStream(path) if it is a stream")
         told = _onnx_notes(self.session)
         self.vocab,self.length = told.get("vocab"),told.get("clip_seconds")
         self.temperature = told.get("temperature", 1.)
@@ -306,6 +358,8 @@ class Frames:
         self.vocab,self.length = getattr(ask, "vocab", None),getattr(ask, "length", None)
         self.id = getattr(ask, "id", None) or f"{ask.__module__}.{what_name(ask)}"
         self.beside = getattr(ask, "beside", nullcontext)
+        for k in ("frames_first", "look", "answer_of", "flow"): # Of a predictor, see `FrameFlow`
+            if hasattr(ask, k): setattr(self, k, getattr(ask, k))
     def __call__(self, frames): return plain_array(self.ask(frames[:,0] if self.single else frames))
 
 # %% ../../nbs/05_evaluate/11b_networks.ipynb #5f940ea3

@@ -12,6 +12,7 @@ from fastcore.basics import num_cpus, patch
 from ..core import SoccerKDError, disk_errors, track
 from ..data.tracks import *
 from .networks import *
+from .once import *
 from ..video.boxes import tell_regions
 from ..video.stream import *
 
@@ -96,6 +97,16 @@ def add(self:WindowLog,
     if self._f is not None: self._write(o)
     self.entries.append(o)
 
+@patch
+def restart(self:WindowLog):
+    "Forget all answers"
+    if not self.entries: return
+    self.entries = []
+    if self._f is None: return
+    with disk_errors(self.path):
+        self._f.seek(0)
+        self._f.truncate(len(self._f.readline())) # The line that says what they are for stays
+
 @patch(as_prop=True)
 def done(self:WindowLog)->bool:
     "Is the video at its end?"
@@ -137,6 +148,7 @@ def _groups(stream, bs):
 
 def _answers(net, windows, bs):
     "What the network says of each window; the last batch is filled up"
+    if isinstance(net, SharedFrames): return net(windows, bs) if windows else []
     said = []
     for i in range(0, len(windows), bs):
         part = [o.frames for o in windows[i:i+bs]]
@@ -153,6 +165,30 @@ def closing(o):
     try: yield o
     finally: o.close()
 
+# %% ../../nbs/05_evaluate/12_watch.ipynb #b0150be3
+class _Windows:
+    "Answers for windows, of which some networks look at shared frames once"
+    def __init__(self, net, stream, bs):
+        shares = stream.hop<stream.length and getattr(net, "frames_first", False)
+        self.net,self.bs = SharedFrames(net) if shares else net,bs
+        self.computed = 0
+    def __call__(self, windows):
+        answers = _answers(self.net, windows, self.bs)
+        if isinstance(self.net, SharedFrames): self.computed = self.net.computed
+        else: self.computed += sum(len(w.frames) for w in windows)
+        return windows,answers
+
+def _asking(net, stream, bs, flow):
+    "From the next windows, or frames, to windows and their answers"
+    return flow.of(net) if flow else _Windows(net, stream, bs)
+
+def _take(take, windows, answers, spent, ask):
+    "Hand over what was answered, and count"
+    if windows or isinstance(ask, _Windows): take(windows, answers) # A group of lost windows is one, too
+    spent["frames"] += sum(len(w.times) for w in windows)
+    spent["computed"] = ask.computed
+
+
 # %% ../../nbs/05_evaluate/12_watch.ipynb #337975ec
 def _give_back():
     "Freed memory to the system, where the C library can do that"
@@ -165,24 +201,27 @@ def watch_windows(
     take, # Gets the windows of a group, and an answer for each
     bs:int=8, # Windows that the network answers for at once
     desc:str="", # For the progress bar
-)->dict: # Where the time went, in seconds, and how many seconds of video there were
+    flow:FrameFlow|None=None, # Made of `stream`, if its frames are to pass a one-way network once
+)->dict: # Where the time went, in seconds; how many seconds of video there were; `frames` of all windows, and those `computed`
     "Answer for all windows of a stream"
     t0 = time.perf_counter()
-    spent = dict(network=0., waiting=0.)
-    with closing(prefetch(_groups(stream, bs))) as groups:
+    spent = dict(network=0., waiting=0., frames=0, computed=0)
+    source,size = (flow.frames, flow.chunk) if flow else (stream, bs)
+    with (flow.frames if flow else nullcontext()), closing(prefetch(_groups(source, size))) as groups:
         net = load()
         _give_back()
         spent["start"] = time.perf_counter()-t0
-        steps = _steps(net, groups, take, bs, spent)
-        total = -(-len(stream)//bs) or None
+        ask = _asking(net, stream, bs, flow)
+        total = -(-len(source)//size) or None
         with getattr(net, "beside", nullcontext)():
-            for _ in track(steps, total=total, desc=desc): pass
-            for _ in _steps(net, groups, take, bs, spent): pass # The bar ends where the header said; a video may be longer
+            for _ in track(_steps(ask, groups, take, spent), total=total, desc=desc): pass
+            for _ in _steps(ask, groups, take, spent): pass # The bar ends where the header said; a video may be longer
+            if flow: _take(take, *flow.rest(), spent, flow)
     begun = stream.start+stream.first*stream.hop
     secs = (stream.until or stream.seen)-begun
     return dict(spent, wall=time.perf_counter()-t0, video=max(secs, 0.))
 
-def _steps(net, groups, take, bs, spent):
+def _steps(ask, groups, take, spent):
     "A step for each group of windows"
     while True:
         a = time.perf_counter()
@@ -190,7 +229,7 @@ def _steps(net, groups, take, bs, spent):
         b = time.perf_counter()
         spent["waiting"] += b-a
         if windows is None: return
-        take(windows, _answers(net, windows, bs))
+        _take(take, *ask(windows), spent, ask)
         spent["network"] += time.perf_counter()-b
         yield
 
@@ -245,12 +284,12 @@ class _Rows:
         self.writer.append(values, times, mask=known_values(values) & known, spans=spans)
 
 # %% ../../nbs/05_evaluate/12_watch.ipynb #9aecc2a2
-def _fill(writer, stream, lead, net, bs, desc):
+def _fill(writer, stream, lead, net, bs, desc, flow):
     "Answer for all windows that the track does not have yet"
-    writer.cut(writer.n-writer.n%bs)
+    writer.cut(0 if flow else writer.n-writer.n%bs)
     stream.first = writer.n
     rows = _Rows(writer, stream, lead, net.recipe["n_frames"]==1)
-    try: speed = watch_windows(stream, lambda: net, rows, bs, desc)
+    try: speed = watch_windows(stream, lambda: net, rows, bs, desc, flow)
     except KeyboardInterrupt:
         if stream.file: raise
         speed = None
@@ -283,20 +322,23 @@ def video_track(
     resume:bool=True, # Go on from what `out` holds; otherwise begin anew
     threads:int|None=None, # Decoding threads; one for each core, 4 at most, by default
     device=None, # See `pick_device`
+    stream:bool=False, # Of a one-way network: each frame passes it once and knows all before; `resume` begins anew what is not finished
     **kwargs, # For `as_network`: `stats`, `fit`, `margin`
 )->Track: # On the disk, if `out` is given
     "What any network says along a video"
     if bs<1: raise SoccerKDError.of(f"bs={bs}", "is no number of windows", "give 1 or more")
     net = as_network(network, what, n_frames, size, device=device, **kwargs)
     length,threads = length or net.length or 2.,decoding_threads(threads)
-    stream,lead = _stream_at(video, net.recipe, fps, length, start, end, threads, roi)
+    windows,lead = _stream_at(video, net.recipe, fps, length, start, end, threads, roi)
+    flow = FrameFlow(windows, bs) if stream else None
     asked = "answer" if what is None else what_name(what)
-    how = dict(fps=fps, length=stream.length, start=start, end=end, roi=roi, bs=bs)
-    mark = dict(video=_which(stream), network=net.id, what=asked, recipe=net.recipe, **how)
+    how = dict(fps=fps, length=windows.length, start=start, end=end, roi=roi, bs=bs)
+    if stream: how["stream"] = True
+    mark = dict(video=_which(windows), network=net.id, what=asked, recipe=net.recipe, **how)
     if names is None and what in (None, "logits", "probabilities"): names = net.vocab
-    with stream, TrackWriter(out, mark, names, resume and stream.file) as writer:
-        name = Path(stream.name).name
-        speed = None if writer.done else _fill(writer, stream, lead, net, bs, name)
+    with windows, TrackWriter(out, mark, names, resume and windows.file) as writer:
+        name = Path(windows.name).name
+        speed = None if writer.done else _fill(writer, windows, lead, net, bs, name, flow)
         res = writer.track()
     res.speed = speed
     return res

@@ -153,6 +153,15 @@ def _drop_classifier(state, own, notes):
     for k in theirs: del state[k]
     return list(theirs)
 
+def _drop_before_tail(state, own, notes):
+    "Take out a head that knows nothing of the tail in front of it; returns the names taken out"
+    def tail(names): return any(k.startswith("tail.") for k in names)
+    if tail(state) or not tail(own): return []
+    notes.append("the file has no tail over the frames, so tail and classifier stay in their first state")
+    gone = [k for k in state if k.startswith("head.")]
+    for k in gone: del state[k]
+    return gone
+
 def _optional(name):
     "Tensors that old files lack or that published image networks have in addition"
     return name.endswith("num_batches_tracked") or name.startswith(("body.aux", "body.AuxLogits"))
@@ -161,7 +170,7 @@ def _tam_in(names): return any(".tam." in k for k in names)
 
 def _needed(name, without_tam):
     "Must a file have this tensor of the model?"
-    if name.startswith("head.") or _optional(name): return False
+    if name.startswith(("head.", "tail.")) or _optional(name): return False
     return not (without_tam and ".tam." in name)
 
 # %% ../../nbs/03_models/04_weights.ipynb #fcd59184
@@ -174,7 +183,7 @@ def load_weights(
     "Load weights, account for every tensor, or raise and leave the model as it was"
     state = our_names(read_state(path, trusted), model)
     own,notes = model.state_dict(),[]
-    dropped = _drop_classifier(state, own, notes)
+    dropped = _drop_before_tail(state, own, notes) or _drop_classifier(state, own, notes)
     if require_tam is None: require_tam = getattr(model, "needs_tam", False)
     without_tam = not require_tam and not _tam_in(state)
     if without_tam and _tam_in(own): notes.append("the file has no TAM weights, TAM stays in its first state")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 import math
 from collections import OrderedDict, deque
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from queue import Full, Queue
 from threading import Event, Thread
@@ -51,6 +51,7 @@ class WindowStream(PacketSource):
         self.seconds = self._announced()
     def _not_begun(self):
         self.lost,self.made = [],0 # Times of windows that are left out; how many came so far
+        self.numbers = count() # Of the pictures that were made
         self.until,self.told = 0.,0. # Seconds: the end of the video; how long its last frame stays
         self.lacks = "" # What the file lacks at its end
         self.last = None # Time stamp of the last frame
@@ -179,7 +180,7 @@ def _fill(self:WindowStream, frame, slots):
         for name,roi in w.regions.items():
             key = None if roi is None else tuple(roi)
             try:
-                if key not in pics: pics[key] = np.ascontiguousarray(self.paint(frame, roi, full))
+                if key not in pics: pics[key] = next(self.numbers),np.ascontiguousarray(self.paint(frame, roi, full))
             except av.error.FFmpegError: # A frame of a kind that can't be turned into colours
                 w.lost = True
                 break
@@ -216,8 +217,8 @@ def _ready(self:WindowStream):
         self.made += 1
         if w.lost: self.lost.append((start, end)); continue
         for name in w.regions:
-            frames = np.stack([w.pics[name,i] for i in range(g.n)])
-            yield Window(w.number, start, end, w.times, frames, name)
+            numbers,pictures = zip(*(w.pics[name,i] for i in range(g.n)))
+            yield Window(w.number, start, end, w.times, np.stack(pictures), name, list(numbers))
 
 @patch
 def _over(self:WindowStream): return self.grid.next>=self.grid.last and not self.grid.open

@@ -170,6 +170,7 @@ class Window:
     times:list[float] # Of the frames, in seconds
     frames:np.ndarray # uint8 `[T,h,w,3]`, RGB
     region:object=None # Which of several regions, see `regions`
+    pictures:list[int]|None=None # Of each frame the number of its picture: windows that overlap share some
 
 @dataclass
 class Begun:
@@ -180,7 +181,7 @@ class Begun:
     at:int = 0 # Moments handed out
     got:int = 0 # Moments that have their frame
     lost:bool = False # A frame can't be had
-    pics:dict = field(default_factory=dict) # (region, moment) to pixels
+    pics:dict = field(default_factory=dict) # (region, moment) to number and pixels of a picture
 
 # %% ../../nbs/01_video/06_windows.ipynb #1cc1f8c4
 class WindowGrid:
