@@ -21,8 +21,10 @@ class SharedFrames:
     "Answers for windows of which the body sees each picture once"
     def __init__(self,
         net, # A `TorchFrames` with `frames_first`
+        fill:bool|None=None, # As many pictures at once as a clip has, filled up, or all that are new; the first on a processor by default
     ):
-        self.net,self.at_once = net,net.recipe["n_frames"]
+        self.net = net
+        self.fill = str(net.device)=="cpu" if fill is None else fill
         self.known,self.shown = {},{} # Number of a picture: what the body made of it, and when it was last shown
         self.frames = self.computed = 0 # Of all windows; those that the body has seen
     def __call__(self,
@@ -45,9 +47,10 @@ def _look(self:SharedFrames, windows):
         new.update((k, f) for k,f in zip(w.pictures, w.frames) if k not in self.known)
     numbers = list(new)
     self.computed += len(numbers)
-    for i in range(0, len(numbers), self.at_once):
-        part = numbers[i:i+self.at_once]
-        spare = part[-1:]*(self.at_once-len(part)) # Batches of one size, as ever
+    size = self.net.recipe["n_frames"] if self.fill else max(len(numbers), 1)
+    for i in range(0, len(numbers), size):
+        part = numbers[i:i+size]
+        spare = part[-1:]*(size-len(part)) # Batches of one size, as ever
         seen = self.net.look(np.stack([new[k] for k in part+spare]))
         self.known.update(zip(part, seen))
 
