@@ -107,8 +107,8 @@ def _fitting(self:StreamedNet, x):
     if not t: raise SoccerKDError.of("a piece of 0 frames", "says nothing", "give one frame or more")
     if self.size not in (None, (b, h, w)):
         n,high,wide = self.size
-        given = f"{b} videos of {h}x{w} pixels (height x width)"
-        fault = f"don't go on: the stream began with {n} of {high}x{wide}"
+        given = f"a piece of {b} videos with {h}x{w} pixels (height x width)"
+        fault = f"does not go on: the stream began with {n} of {high}x{wide}"
         raise SoccerKDError.of(given, fault, "call reset() first")
     return b,h,w
 
