@@ -330,14 +330,14 @@ def pick_device(
     return device
 
 # %% ../nbs/00_core.ipynb #08102585
-_no_bf16 = "SSE41 AVX AVX2 AVX2_VNNI AVX2_VNNI_2 AVX512_CORE AVX512_CORE_VNNI".split() # As oneDNN names them
+_no_bf16 = "SSE41 AVX AVX2 AVX2_VNNI AVX2_VNNI_2 AVX512_CORE AVX512_CORE_VNNI AVX512_CORE_BF16".split() # As oneDNN names them
 def cpu_has_bf16()->bool:
-    "Whether this CPU multiplies bfloat16 in hardware, and PyTorch may let it"
+    "Whether this CPU is faster in bfloat16 than in float32, and PyTorch may let it"
     import torch
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA", "")
     if limit.upper() in _no_bf16: return False
     caps = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(caps.get(o, False) for o in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16", "arm_bf16"))
+    return any(caps.get(o, False) for o in ("amx_bf16", "bf16", "arm_bf16"))
 
 # %% ../nbs/00_core.ipynb #4e4570cf
 def pick_precision(

@@ -13,6 +13,7 @@ from .jointnet import *
 from .shift import *
 from .tam import *
 from .teachers import *
+from .temporal import *
 from .video import *
 from .weights import *
 
@@ -40,6 +41,7 @@ def _builder(
     joint = re.fullmatch(r"jointnet(\d+)", name)
     if joint: return jointnet(int(joint[1]), n_classes, **kw)
     if name in video_names(): return video_net(name, n_classes, **kw)
+    if _has_gru(name): return _with_gru(name, n_classes, **kw)
     module,base = _kind_of(name)
     resnet = re.fullmatch(r"resnet(10|18|34|50|101)(?:_(\d{3}))?", base)
     if module and resnet:
@@ -48,8 +50,20 @@ def _builder(
     time = _options_of(module, kw)
     if base.startswith("timm/"): return timm_net(base.removeprefix("timm/"), n_classes, **time, **kw)
     if base in image_names(): return image_net(base, n_classes, **time, **kw)
-    known = "tam_resnet18, resnet18, jointnet50, r2plus1d_18, any image network of torchvision, tam_ or tsm_ before one"
+    known = "tam_resnet18, resnet18, jointnet50, r2plus1d_18, any image network of torchvision, tam_, tsm_ or gru_ before one"
     raise SoccerKDError.of(f"model {name!r}", "is not known", f"use {known}, or timm/ before one of timm")
+
+# %% ../../nbs/03_models/07_zoo.ipynb #6f3679c8
+def _has_gru(name):
+    "Is this an image network with a GRU behind it?"
+    base = name.removeprefix("gru_")
+    return base!=name and (base in image_names() or base.startswith("timm/"))
+
+def _with_gru(name, n_classes, **kw):
+    "An image network with a GRU behind it; options of both go together"
+    options = list(inspect.signature(add_gru).parameters)[1:]
+    tail = {o:kw.pop(o) for o in options if o in kw}
+    return add_gru(_builder(name.removeprefix("gru_"), n_classes, **kw), **tail)
 
 # %% ../../nbs/03_models/07_zoo.ipynb #aba8e0ea
 def _named(name, n_classes, n_frames=8, **kw):
@@ -70,7 +84,7 @@ def find_weights(
     if not re.fullmatch(r"DEFAULT|(IMAGENET|KINETICS)\w+", str(weights)):
         if Path(weights).is_file(): return Path(weights)
         raise SoccerKDError.of(what, "does not exist, and is no name of weights", f"{give}, or DEFAULT for torchvision's own")
-    _,base = _kind_of(name)
+    base = _kind_of(name)[1].removeprefix("gru_")
     if base in (*image_names(), *video_names()): return cached_weights(base, str(weights))
     raise SoccerKDError.of(what, f"is a name of torchvision, which has no network {name}", give)
 
@@ -81,7 +95,7 @@ def create_model(
     n_frames:int=8, # Frames a clip should have
     weights=None, # Path of a file, or a name such as `IMAGENET1K_V1` or `DEFAULT` for PyTorch's cache; None for random weights
     require_tam:bool|None=None, # Raise if the file has no TAM weights, as for a teacher from Kinetics; by default for a JointNet only
-    **kw, # Options of the network: `precision`, `dropout`, `temporal_pool`, `variant`, `freeze`, `random_backbone`, `cifar_stem`, those of `TAM` ...
+    **kw, # Options of the network: `precision`, `dropout`, `temporal_pool`, `variant`, `freeze`, `random_backbone`, `cifar_stem`, those of `TAM` or of `add_gru` ...
 )->ClipNet: # `[B,3,T,H,W]` to `[B,K]`
     "A teacher or student by name"
     if _kind_of(name)[0] is TAM: # Nothing to keep, or a trained branch
