@@ -25,6 +25,7 @@ from ..data.transforms import fit_frames
 from .callback import history
 from .learner import *
 from .marks import as_json
+from .neighbours import shared_processor
 from .checkpoint import *
 from .runs import *
 from ..models.zoo import create_model
@@ -255,6 +256,7 @@ def _trained(learn, epochs, path, settings, quiet):
         if read_json(path/"config.json").get("settings")==settings: return load_run(path, dls=learn.dls)
     state = Checkpoint(path/"checkpoint.pt", str(settings))
     with ExitStack() as stack:
+        stack.enter_context(shared_processor(learn, quiet=quiet))
         if quiet:
             for o in (learn.no_bar, learn.no_logging): stack.enter_context(o())
         learn.fit(epochs, cbs=[BestEpoch(), state], start_epoch=state.epochs_done)

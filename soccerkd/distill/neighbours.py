@@ -5,7 +5,7 @@
 # %% ../../nbs/04_distill/02b_neighbours.ipynb #8fefda0c
 from __future__ import annotations
 import os, time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 import torch
@@ -29,8 +29,10 @@ def _busy_seconds(cores):
 
 def _children():
     "Numbers of the processes that this one started"
-    found = []
-    for o in Path("/proc/self/task").glob("*/children"): found += o.read_text().split()
+    tasks = Path("/proc/self/task")
+    found = set((tasks/str(os.getpid())/"children").read_text().split()) # An error where the kernel has no such file
+    for o in tasks.glob("*/children"):
+        with suppress(OSError): found.update(o.read_text().split()) # The thread may have ended
     return found
 
 def _own_seconds():
@@ -99,7 +101,8 @@ class SharedProcessor(Callback):
         if not self.on or time.perf_counter()<self.due: return
         self.due = time.perf_counter()+self.every
         now = self.look()
-        if self.last is not None: self._consider(now.others(self.last), now.cores)
+        if None in (now, self.last): self.wish = None # Nothing is known of this second
+        else: self._consider(now.others(self.last), now.cores)
         self.last = now
     def after_fit(self): self.give_back()
 

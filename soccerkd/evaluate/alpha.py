@@ -20,6 +20,7 @@ from ..data.splits import split_hash
 from ..distill.bank import *
 from ..distill.learner import *
 from ..distill.marks import *
+from ..distill.neighbours import shared_processor
 from ..distill.steady import *
 from .figures import *
 from .figures import blues, ink_on, figure_style, grey_axes
@@ -176,7 +177,7 @@ def __call__(self:DistillTrial, **cell)->dict: # `accuracy`, `macro_f1`, `loss`,
     keep_memory()
     learn = self.learner(**{**self.defaults, **cell})
     fit = learn.fit_steady if self.steady else learn.fit_one_cycle
-    with learn.no_bar(), learn.no_logging():
+    with learn.no_bar(), learn.no_logging(), shared_processor(learn, quiet=True):
         fit(self.passes(learn.dls), self.lr, cbs=NoValidation()) # Judged once, at the end
     steps = self.passes(learn.dls)*len(learn.dls.train)
     return dict(**self.judge(learn.model), steps=steps, teacher=self.teacher_score)

@@ -94,8 +94,8 @@ def add(self:WindowLog,
 ):
     "The answers for the next few windows"
     o = dict(group=len(self.entries), rows=rows, **notes)
+    self.entries.append(o) # First, or an interrupt could come when the file has it and nobody else
     if self._f is not None: self._write(o)
-    self.entries.append(o)
 
 @patch
 def restart(self:WindowLog):

@@ -47,8 +47,10 @@ class TSM(TAM):
 def reset_parameters(self:TSM):
     "Zeros, and a one at the frame that each channel comes from"
     w,m = self.weight.zero_()[:,0],self.moved
-    if self.one_way: w[:m,0] = w[m:,1] = 1
-    else: w[:m,2] = w[m:2*m,0] = w[2*m:,1] = 1
+    moved = m if self.one_way else 2*m
+    w[moved:,1] = 1 # In both kernels the second number is that of the frame itself
+    w[moved-m:moved,0] = 1 # From the frame before
+    if not self.one_way: w[:m,2] = 1 # From the frame after
 
 @patch
 def extra_repr(self:TSM):

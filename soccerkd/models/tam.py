@@ -120,7 +120,6 @@ def _widened(self:TAM, v):
     if self.one_way: return self._behind(v),0
     return v,self.r//2
 
-
 # %% ../../nbs/03_models/01_tam.ipynb #44994ff7
 class Past:
     "What a one-way module remembers of the frames before; `value` is None at the beginning"

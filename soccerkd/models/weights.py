@@ -153,10 +153,11 @@ def _drop_classifier(state, own, notes):
     for k in theirs: del state[k]
     return list(theirs)
 
+def _tail_in(names): return any(k.startswith("tail.") for k in names)
+
 def _drop_before_tail(state, own, notes):
     "Take out a head that knows nothing of the tail in front of it; returns the names taken out"
-    def tail(names): return any(k.startswith("tail.") for k in names)
-    if tail(state) or not tail(own): return []
+    if _tail_in(state) or not _tail_in(own): return []
     notes.append("the file has no tail over the frames, so tail and classifier stay in their first state")
     gone = [k for k in state if k.startswith("head.")]
     for k in gone: del state[k]
@@ -168,9 +169,10 @@ def _optional(name):
 
 def _tam_in(names): return any(".tam." in k for k in names)
 
-def _needed(name, without_tam):
+def _needed(name, without_tam, without_tail):
     "Must a file have this tensor of the model?"
-    if name.startswith(("head.", "tail.")) or _optional(name): return False
+    if name.startswith("head.") or _optional(name): return False
+    if without_tail and name.startswith("tail."): return False
     return not (without_tam and ".tam." in name)
 
 # %% ../../nbs/03_models/04_weights.ipynb #fcd59184
@@ -187,9 +189,10 @@ def load_weights(
     if require_tam is None: require_tam = getattr(model, "needs_tam", False)
     without_tam = not require_tam and not _tam_in(state)
     if without_tam and _tam_in(own): notes.append("the file has no TAM weights, TAM stays in its first state")
+    without_tail = not _tail_in(state)
     kept = [k for k in own if k not in state]
     unused = [k for k in state if k not in own]
-    missing = [k for k in kept if _needed(k, without_tam)]
+    missing = [k for k in kept if _needed(k, without_tam, without_tail)]
     extra = [k for k in unused if not _optional(k)]
     wrong = [k for k in state if k in own and state[k].shape!=own[k].shape]
     _refuse(path, model, missing, extra, wrong, state)
