@@ -52,6 +52,7 @@ from soccerkd.distill.mixing import *
 from soccerkd.distill.marks import *
 from soccerkd.distill.store import *
 from soccerkd.distill.bank import *
+from soccerkd.distill.heard import *
 from soccerkd.distill.feature_bank import *
 from soccerkd.distill.runs import *
 from soccerkd.distill.checkpoint import *

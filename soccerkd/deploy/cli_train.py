@@ -77,15 +77,23 @@ def _told_reports(reports, out, final, json):
     told = [table, faults, told_best(reports, out)]
     print(*filter(None, told), sep="\n\n")
 
+# %% ../../nbs/06_deploy/03c_cli_train.ipynb #4b33d892
+def _recipe(name, teacher, student, **given):
+    "The recipe of a name, or the command's own, with what the options say"
+    from soccerkd.evaluate.recipe import Recipe, named_recipe
+    if name: return named_recipe(name, teacher=teacher, student=student, **given)
+    return Recipe(teacher or "tam_mobilenet_v2", student or "tam_resnet18", **given)
+
 # %% ../../nbs/06_deploy/03c_cli_train.ipynb #093856b8
 @command
 def distill(
     path:str, # Folder with one folder per class, or with labels.csv
     out:str="runs/distill", # Folder for the networks of each fold
     variant:str="ours", # ours, or faithful: SoccerKDNet by its authors' procedure, whose values are in brackets
+    recipe:str=None, # Settings by name: small, for a student at a tenth of its teacher's cost; other options change them
     teacher:str=None, # Network, such as tam_resnet34 or timm/convnext_atto; tam_mobilenet_v2 (jointnet50) by default
     teacher_weights:str=None, # Weights to start from: a file, or DEFAULT for torchvision's own where they are in PyTorch's cache
-    student:str="tam_resnet18", # Network (always a ResNet-18)
+    student:str=None, # Network; tam_resnet18 (always a ResNet-18) by default
     student_weights:str=None, # Weights to start from: a file, or DEFAULT for torchvision's own where they are in PyTorch's cache
     alpha:float=None, # Weight of the teacher's term, 0 to 1; the labels get 1-alpha; .5 (.95) by default
     temperature:float=None, # Softens both sides; 4 (6) by default
@@ -110,22 +118,22 @@ def distill(
     settings = dict(alpha=alpha, temperature=temperature, size=size_option(size), bs=bs, seed=seed)
     keep = names(labels),names(groups)
     if variant!="ours":
-        unused = dict(student=student!="tam_resnet18", student_weights=student_weights, lr=lr!=2e-3)
+        unused = dict(recipe=recipe, student=student, student_weights=student_weights, lr=lr!=2e-3)
         unused.update(n_frames=n_frames!=8, hold_out=hold_out, folds=folds!=5, frozen=frozen, no_final=no_final)
         settings.update(teacher_epochs=teacher_epochs, student_epochs=epochs)
         recipe = _published(variant, teacher, teacher_weights, [k for k,v in unused.items() if v], _given(**settings))
         from soccerkd.deploy.published import faithful_on
         return _told_faithful(faithful_on(path, out, recipe, *keep, device=device), json)
     from soccerkd.deploy.compare import compare_on, find_clips
-    from soccerkd.evaluate.recipe import Recipe
-    teacher = teacher or "tam_mobilenet_v2"
-    control = (frozen, frozen_weights) if frozen else None
-    networks = [(teacher, teacher_weights), (student, student_weights), control]
-    check_networks(n_frames, *filter(None, networks))
-    clips,given = find_clips(path, *keep),_given(**settings)
+    given = _given(**settings)
     data = dict(size=given.pop("size", 112), bs=given.pop("bs", 8), n_frames=n_frames, device=device)
-    weights = dict(teacher_weights=teacher_weights, student_weights=student_weights)
-    recipe = Recipe(teacher, student, teacher_epochs or epochs, epochs, lr, **weights, **given)
+    given.update(teacher_weights=teacher_weights, student_weights=student_weights, lr=lr)
+    given.update(teacher_epochs=teacher_epochs or epochs, student_epochs=epochs)
+    recipe = _recipe(recipe, teacher=teacher, student=student, **given)
+    control = (frozen, frozen_weights) if frozen else None
+    networks = [(recipe.teacher, teacher_weights), (recipe.student, student_weights), control]
+    check_networks(n_frames, *filter(None, networks))
+    clips = find_clips(path, *keep)
     held = [names(o) for o in hold_out.split("/")] if hold_out else folds
     reports = compare_on(clips, recipe, out, held, control, final=not no_final, **data)
     lost = "the final student" in next(iter(reports.values()))["failed"]

@@ -18,6 +18,7 @@ from ..data.clips import *
 from ..data.decode import *
 from ..data.splits import split_hash
 from ..distill.bank import *
+from ..distill.heard import *
 from ..distill.learner import *
 from ..distill.marks import *
 from ..distill.neighbours import shared_processor
@@ -33,26 +34,8 @@ from ..models.speed import keep_memory
 from ..models.teachers import network_of
 
 # %% auto #0
-__all__ = ['Heard', 'DistillTrial', 'distill_study', 'distill_grid', 'alpha_study', 'label_study', 'paired_table', 'plot_alpha',
+__all__ = ['DistillTrial', 'distill_study', 'distill_grid', 'alpha_study', 'label_study', 'paired_table', 'plot_alpha',
            'plot_map', 'plot_paired', 'plot_labels']
-
-# %% ../../nbs/05_evaluate/08a_alpha.ipynb #07cd0f97
-class Heard(nn.Module):
-    "What a teacher said to the views of a bank, in place of the teacher"
-    def __init__(self,
-        bank:TeacherBank, # Full
-    ):
-        super().__init__()
-        self.bank = bank
-        self.at = {} # Seed of a view to its clip and its number
-        for i,row in enumerate(bank.store["seeds"][:]):
-            for v,s in enumerate(row): self.at[int(s)] = i,v
-    def forward(self, x):
-        seeds = getattr(x, "seeds", None)
-        if seeds is None:
-            raise SoccerKDError.of("the clips", "are in no view of the bank", "use loaders `with_views`")
-        rows,views = zip(*(self.at[int(s)] for s in seeds))
-        return self.bank.answer(rows, views).to(x.device)
 
 # %% ../../nbs/05_evaluate/08a_alpha.ipynb #15aac059
 class DistillTrial:

@@ -14,8 +14,11 @@ from fastai.learner import Learner
 from ..core import SoccerKDError, process_number, read_json, seed_everything, seed_for, write_json
 from ..data.splits import split_hash
 from ..distill.callback import history
+from ..distill.bank import *
+from ..distill.heard import *
 from ..distill.learner import *
 from ..distill.machines import *
+from ..distill.marks import preprocessing, teacher_mark
 from ..distill.neighbours import shared_processor
 from ..distill.checkpoint import *
 from ..distill.runs import *
@@ -24,11 +27,12 @@ from .labels import *
 from .metrics import mcnemar
 from .report import *
 from ..models.speed import keep_memory
+from ..models.teachers import network_of
 
 # %% auto #0
-__all__ = ['roles', 'Recipe', 'settled', 'new_learner', 'settings_of', 'train_role', 'score_faults', 'with_faults', 'faults_text',
-           'judge', 'loss_faults_of', 'look_number', 'run_recipe', 'setting_text', 'compare_students',
-           'difference_text', 'metrics_of', 'note_faults', 'over_recipe_seeds']
+__all__ = ['roles', 'recipes', 'Recipe', 'settled', 'new_learner', 'settings_of', 'bank_of', 'train_role', 'score_faults',
+           'with_faults', 'faults_text', 'judge', 'loss_faults_of', 'look_number', 'run_recipe', 'setting_text',
+           'compare_students', 'difference_text', 'metrics_of', 'note_faults', 'over_recipe_seeds', 'named_recipe']
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #6880ede5
 @dataclass
@@ -48,6 +52,8 @@ class Recipe:
     options:dict = field(default_factory=dict) # Of all three networks, for `create_model`, such as `dropout`
     labelled:float = 1. # Share of the training clips whose labels the students get; the teacher gets all
     steady:bool = True # Train by the rule of `fit_steady`; False is fastai's plain one-cycle schedule
+    views:int = 0 # Of each clip, about which the teacher is asked once, before the student begins; 0 shows new ones for ever, and asks in each step
+    longer:float = 1. # The students' passes as a multiple of what `passes_for` counts, where none are given
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #cc862c64
 def settled(
@@ -56,9 +62,10 @@ def settled(
 )->Recipe: # With them
     "The recipe as it is carried out on these clips"
     passes = passes_for(len(dls.train)//process_number()[1])
-    def given(n): return passes if n is None else n
-    epochs = {k:given(getattr(recipe, k)) for k in ("teacher_epochs", "student_epochs")}
-    return replace(recipe, **epochs)
+    teacher,student = recipe.teacher_epochs,recipe.student_epochs
+    if teacher is None: teacher = passes
+    if student is None: student = max(1, round(recipe.longer*passes))
+    return replace(recipe, teacher_epochs=teacher, student_epochs=student)
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #24a968df
 roles = dict(teacher="teacher", student_alone="student alone", student_kd="student + KD")
@@ -67,12 +74,17 @@ def new_learner(
     role:str, # `teacher`, `student_alone` or `student_kd`
     dls, # `ClipDataLoaders`
     teacher:Learner|None=None, # Trained, for `student_kd`
+    bank:TeacherBank|None=None, # What the teacher said to the views of a recipe with `views`
 )->Learner:
     "An untrained network; both students start from the same weights and see the same batches"
     if role not in roles:
         known = ", ".join(roles)
         raise SoccerKDError.of(f"role={role!r}", "is not known", f"use one of {known}")
+    if bank is not None:
+        teacher = Heard(bank)
+        dls = dls.with_views(bank.seeds_of(bank.rows_of(dls)))
     few = role!="teacher" and recipe.labelled!=1
+    if role=="student_kd" and recipe.alpha==1: few = False # It asks for no label
     dls,more = few_labels(dls, recipe.labelled, recipe.seed) if few else (dls, None)
     seed_everything(seed_for(role.split("_")[0], recipe.seed))
     dls.reseed(recipe.seed)
@@ -100,6 +112,7 @@ def settings_of(
     if role!="student_alone": keys |= {"teacher", "teacher_epochs", "teacher_weights"}
     if role!="teacher": keys |= {"student", "student_epochs", "student_weights", "labelled"}
     if role=="student_kd": keys |= {"alpha", "temperature"}
+    if role=="student_kd" and recipe.views: keys.add("views") # Runs of before have no such word
     chosen = {k:r[k] for k in sorted(keys)}
     n = process_number()[1]
     if n>1: chosen["processes"] = n # Each has its batch
@@ -111,6 +124,18 @@ def _finished(path, settings):
     "Whether a run folder holds the network of these settings"
     config = path/"config.json"
     return config.exists() and read_json(config).get("settings")==_as_json(settings)
+
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #e596da5c
+def bank_of(
+    recipe:Recipe, # With `views`
+    dls, # `ClipDataLoaders`
+    folder, # Folder of the recipe; each teacher and way to show clips has a bank of its own there
+    teacher, # Learner or module
+)->TeacherBank: # Full
+    "What the teacher says to the views of all training clips; several processes fill it together"
+    whose = teacher_mark(network_of(teacher)),recipe.views,preprocessing(dls)
+    path = Path(folder)/f"bank-{seed_for(*whose):08x}"
+    return TeacherBank.make(path, dls, teacher, views=recipe.views, part=process_number())
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #e0edbe05
 def train_role(
@@ -128,7 +153,9 @@ def train_role(
     want = settings_of(recipe, role, dls)
     if on_first(_finished, path, want): return load_run(path, dls=dls)
     keep_memory() # From here on, for the whole process
-    learn = new_learner(recipe, role, dls, teacher)
+    bank = None
+    if role=="student_kd" and recipe.views: bank = bank_of(recipe, dls, path.parent, teacher)
+    learn = new_learner(recipe, role, dls, teacher, bank)
     start = time.time()
     state = Checkpoint(path/"checkpoint.pt", json.dumps(_as_json(want), sort_keys=True))
     bar = learn.no_bar() if quiet else nullcontext()
@@ -258,6 +285,10 @@ def _kept(file, sha):
     return r if r.get("weights_sha256")==sha else None
 
 # %% ../../nbs/05_evaluate/04_recipe.ipynb #e905e9dc
+def _in_full(plain):
+    "A recipe as it was written down, with the defaults of what it had no word for"
+    return {**_as_json(asdict(Recipe())), **plain}
+
 def _refuse_look(out, plan, last):
     "The error of a second look, with what is different from the last one"
     odd = []
@@ -282,7 +313,7 @@ def look_number(
     clips = split_hash(dls.table[dls.table.split=="test"])
     book = read_json(file) if file.exists() else {}
     plan = _as_json(dict(recipe=asdict(settled(recipe, dls)), data=dls.config))
-    plans = book.get(clips, [])
+    plans = [{**o, "recipe":_in_full(o["recipe"])} for o in book.get(clips, [])]
     if plan in plans: return len(plans)
     if plans and not again: _refuse_look(out, plan, plans[-1])
     if note: write_json(file, {**book, clips:[*plans, plan]})
@@ -385,7 +416,7 @@ def _finished_seed(recipe, dls, folder, split):
     "What a folder holds, if it is of this recipe, these clips and this set; None otherwise"
     file = folder/"metrics.json"
     done = read_json(file) if file.exists() else None
-    if not done or done["recipe"]!=_as_json(asdict(recipe)): return None
+    if not done or _in_full(done["recipe"])!=_as_json(asdict(recipe)): return None
     if done["teacher"]["split"]!=split: return None
     return done if _same_settings(recipe, dls, folder) else None
 
@@ -418,3 +449,18 @@ def over_recipe_seeds(
             for o in folder.glob("*/model.safetensors"): o.unlink()
         rows += [_seed_row(s, k, done[k]) for k in roles]
     return pd.DataFrame(rows)
+
+# %% ../../nbs/05_evaluate/04_recipe.ipynb #fca322e7
+recipes = dict(
+    small=dict(teacher="tam_resnet50", student="tam_resnet10_050", alpha=1., views=4, longer=3.))
+
+def named_recipe(
+    name:str, # Of `recipes`
+    **changes, # Fields of `Recipe` that are to be others; None leaves them as they are
+)->Recipe:
+    "A recipe by name, such as `named_recipe('small', seed=1)`"
+    if name not in recipes:
+        known = ", ".join(recipes)
+        raise SoccerKDError.of(f"the recipe {name!r}", "is not known", f"use one of {known}")
+    given = {k:v for k,v in changes.items() if v is not None}
+    return Recipe(**{**recipes[name], **given})
