@@ -63,7 +63,7 @@ def _times_of(videos, events):
     rate = events["video"].map(fps).astype(float)
     return events["frame"].astype(float)/rate
 
-# %% ../../nbs/02_data/12c_frame_labels.ipynb #67ff8997
+# %% ../../nbs/02_data/12c_frame_labels.ipynb #f11910b1
 def write_frame_labels(
     path, # Where to write
     videos:pd.DataFrame, # `video`, and facts such as `fps` and `num_frames`, in the order of the file
@@ -75,14 +75,17 @@ def write_frame_labels(
     if strange: raise SoccerKDError.of(path, f"would lose the events of {min(strange)}", "name it in videos")
     twice = videos["video"].duplicated()
     if twice.any(): raise SoccerKDError.of(path, f"would hold {videos['video'][twice].iloc[0]} twice", "give each video once")
-    of = dict(list(given.groupby("video", sort=False)))
-    rows = []
-    for o in videos.to_dict("records"):
-        own = of.get(o["video"], given[:0]).drop(columns="video").to_dict("records")
-        facts = {k:v for k,v in o.items() if not pd.isna(v)}
-        own = [{k:v for k,v in e.items() if not pd.isna(v)} for e in own]
-        rows.append(facts | dict(num_events=len(own), events=own))
+    of = {o:[] for o in videos["video"]}
+    for e in _records(given): of[e.pop("video")].append(e)
+    rows = [o | dict(num_events=len(of[o["video"]]), events=of[o["video"]]) for o in _records(videos)]
     return write_json(path, rows)
+
+# %% ../../nbs/02_data/12c_frame_labels.ipynb #42cf80bd
+def _records(table):
+    "Rows as dicts, without what is missing"
+    rows,holes = table.to_dict("records"),[k for k in table if table[k].isna().any()]
+    if not holes: return rows
+    return [{k:v for k,v in o.items() if k not in holes or not pd.isna(v)} for o in rows]
 
 # %% ../../nbs/02_data/12c_frame_labels.ipynb #5003104f
 def read_action_lines(
