@@ -27,6 +27,10 @@ from soccerkd.data.stretches import *
 from soccerkd.data.events import *
 from soccerkd.data.tracks import *
 from soccerkd.data.spans import *
+from soccerkd.data.label_files import *
+from soccerkd.data.shot_files import *
+from soccerkd.data.frame_labels import *
+from soccerkd.data.soccernet import *
 from soccerkd.models.clipnet import *
 from soccerkd.models.tam import *
 from soccerkd.models.shift import *

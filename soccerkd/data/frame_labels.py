@@ -13,10 +13,10 @@ from ..core import SoccerKDError, atomic_path, read_json, write_json
 # %% auto #0
 __all__ = ['read_frame_labels', 'write_frame_labels', 'read_action_lines', 'write_action_lines']
 
-# %% ../../nbs/02_data/12c_frame_labels.ipynb #aa546b25
+# %% ../../nbs/02_data/12c_frame_labels.ipynb #6684ec5c
 def read_frame_labels(
     path, # A file such as `train.json`, `val.json` or `test.json` of E2E-Spot
-)->tuple[pd.DataFrame,pd.DataFrame]: # Videos (`video`, `fps`, `num_frames`, ...) and events (`video`, `frame`, `label`, `comment`, ..., `time`)
+)->tuple[pd.DataFrame,pd.DataFrame]: # Videos, and events with their `time` in seconds
     "Labels of many videos, counted in frames; `.attrs['notes']` of the events says what is odd"
     found = read_json(path)
     if not isinstance(found, list): raise SoccerKDError.of(path, "holds no list of videos", "give a list of E2E-Spot")
@@ -63,7 +63,7 @@ def _times_of(videos, events):
     rate = events["video"].map(fps).astype(float)
     return events["frame"].astype(float)/rate
 
-# %% ../../nbs/02_data/12c_frame_labels.ipynb #f11910b1
+# %% ../../nbs/02_data/12c_frame_labels.ipynb #43f8f8f8
 def write_frame_labels(
     path, # Where to write
     videos:pd.DataFrame, # `video`, and facts such as `fps` and `num_frames`, in the order of the file
@@ -73,8 +73,8 @@ def write_frame_labels(
     given = events.drop(columns="time", errors="ignore")
     strange = set(given["video"])-set(videos["video"])
     if strange: raise SoccerKDError.of(path, f"would lose the events of {min(strange)}", "name it in videos")
-    twice = videos["video"].duplicated()
-    if twice.any(): raise SoccerKDError.of(path, f"would hold {videos['video'][twice].iloc[0]} twice", "give each video once")
+    twice = videos["video"][videos["video"].duplicated()]
+    if len(twice): raise SoccerKDError.of(path, f"would hold {twice.iloc[0]} twice", "give each video once")
     of = {o:[] for o in videos["video"]}
     for e in _records(given): of[e.pop("video")].append(e)
     rows = [o | dict(num_events=len(of[o["video"]]), events=of[o["video"]]) for o in _records(videos)]
