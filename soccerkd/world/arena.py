@@ -93,15 +93,15 @@ def _scales(
     change = (h[:2,:2]-px[:,None]*h[2,:2])/q[2]
     return np.linalg.norm(change, axis=0)
 
-# %% ../../nbs/01a_world/08b_arena.ipynb #aed9b73b
+# %% ../../nbs/01a_world/08b_arena.ipynb #1d7a7610
 def draw_plane(
     view:np.ndarray, # Picture [H,W,3] uint8, changed in place
     plane:Plane, # What to draw
     matrix:np.ndarray, # Projection 3 x 4 of the camera
     soft:float=1., # More than 1 takes a coarser level, as a lens out of focus does
+    bands:tuple=(0,1), # Shares of the height where the level may change
 )->bool: # Is some of it in view?
     "Warp a flat picture into a view"
-    cv2 = opencv()
     height,width = view.shape[:2]
     h = matrix[:,:3]@plane.to_space
     h[:,2] += matrix[:,3]
@@ -110,7 +110,23 @@ def draw_plane(
     l,t = np.clip(np.floor(px.min(0)), 0, (width,height)).astype(int)
     r,b = np.clip(np.ceil(px.max(0)), 0, (width,height)).astype(int)
     if r<=l or b<=t: return False
-    level = _level(h, px, (l,t,r,b), plane.levels, soft)
+    rows = np.unique(np.round(t+(b-t)*np.array(bands)).astype(int))
+    for top,low in zip(rows, rows[1:]): _band(view, plane, h, px, (l,top,r,low), soft)
+    return True
+
+# %% ../../nbs/01a_world/08b_arena.ipynb #8b2b5903
+def _band(
+    view:np.ndarray, # Picture [H,W,3] uint8, changed in place
+    plane:Plane, # What to draw
+    h:np.ndarray, # From the plane's picture to pixels, homogeneous [3,3]
+    px:np.ndarray, # Outline in the view [n,2], in pixels
+    box:tuple, # Left, top, right, bottom of the part to draw, in pixels
+    soft:float, # More than 1 takes a coarser level
+):
+    "Warp a part of a plane from the level that suits it"
+    cv2 = opencv()
+    l,t,r,b = box
+    level = _level(h, px, box, plane.levels, soft)
     image = _sized(plane, *level)
     ih,iw = plane.image.shape[:2]
     zoom = np.diag([iw/image.shape[1], ih/image.shape[0], 1.])
@@ -120,13 +136,12 @@ def draw_plane(
     border = cv2.BORDER_WRAP if plane.repeat else cv2.BORDER_REPLICATE
     warped = cv2.warpPerspective(image, full, (int(r-l),int(b-t)), flags=cv2.INTER_LINEAR, borderMode=border)
     _paste(view[t:b,l:r], warped, px-(l,t))
-    return True
 
-# %% ../../nbs/01a_world/08b_arena.ipynb #19174149
+# %% ../../nbs/01a_world/08b_arena.ipynb #467022f9
 def _level(h, px, box, levels, soft): # How often to halve the width and the height
     l,t,r,b = box
-    inside = np.clip(px, (l,t), (r,b)).mean(0)
-    scale = _scales(h, inside)
+    upper = np.array([np.clip(px[:,0], l, r).mean(), t+.3*(b-t)])
+    scale = _scales(h, upper)
     fewer = np.log2(np.maximum(soft/np.maximum(scale, 1e-3), 1))
     return tuple(int(o) for o in np.minimum(np.round(fewer), levels))
 def _paste(
@@ -263,7 +278,7 @@ def board_picture(
     res[:1] = 60
     return res
 
-# %% ../../nbs/01a_world/08b_arena.ipynb #03f77f86
+# %% ../../nbs/01a_world/08b_arena.ipynb #04d37c98
 SEAT,ROW = .55,.85 # Width of a seat, and from row to row, in metres
 _CROWD_SCALE = 32 # Pixels a metre of the crowd's picture
 _ROWS,_SEATS = 26,44
@@ -273,11 +288,12 @@ def _fan(
     foot, # Middle of the seat's lower edge, in pixels
     colour, # Of the clothes
     up:bool, # Arms raised?
+    sway, # Moved by so much, in pixels [2]
 ):
     "One spectator from the waist up"
     cv2 = opencv()
     k = _CROWD_SCALE
-    x,y = foot[0]+rng.normal(0, 1.2),foot[1]+rng.normal(0, 1.)
+    x,y = np.add(foot, sway)+rng.normal(0, 1.1, 2)
     skin = SKINS[rng.integers(len(SKINS))]*rng.uniform(.75, .95)
     hair = HAIRS[rng.integers(len(HAIRS))]
     at = lambda a,b: (int((x+a*k)*16), int((y+b*k)*16))
@@ -289,16 +305,18 @@ def _fan(
     dot(hair, .125, at(0, -.66))
     dot(skin, .1, at(0, -.61))
 
-# %% ../../nbs/01a_world/08b_arena.ipynb #18ba0180
+# %% ../../nbs/01a_world/08b_arena.ipynb #1a6044fb
 def crowd_picture(
     rng, # Generator
     colours, # Clothes of the home team's people and of the guests [2,3]
     full:float=.9, # Share of seats that are taken
     seat=(60,65,85), # Colour of an empty seat
+    other:int=0, # Another moment: the same people, a little moved
 )->np.ndarray: # [h,w,3] uint8; the last row of seats first
     "Rows of spectators"
     k = _CROWD_SCALE
     h,w = int(_ROWS*ROW*k),int(_SEATS*SEAT*k)
+    moves = rng_for('sway', other).normal(0, 1.6*(other>0), (_ROWS,_SEATS+2,2))
     view = np.full((h,w+2*k,3), 44, np.uint8)
     for row in range(_ROWS):
         y = (row+1)*ROW*k-2
@@ -307,7 +325,7 @@ def crowd_picture(
             if col in (20,21): continue # Stairs
             foot = k+(col+.5)*SEAT*k,y-.1*k
             part = np.asarray(seat, float)*rng.uniform(.85, 1.1)
-            if rng.random()<full: _fan(view, rng, foot, _clothes(rng, colours), rng.random()<.08)
+            if rng.random()<full: _fan(view, rng, foot, _clothes(rng, colours), rng.random()<.08, moves[row,col])
             else: view[int(y-.5*k):int(y-.1*k),int(foot[0]-.2*k):int(foot[0]+.2*k)] = part
     return np.ascontiguousarray(view[:,k:k+w])
 
@@ -319,7 +337,14 @@ def _clothes(rng, colours): # Of one spectator
     if pick<.75: return np.full(3, rng.uniform(25, 95))+rng.normal(0, 6, 3)
     return rng.uniform(40, 210, 3)
 
-# %% ../../nbs/01a_world/08b_arena.ipynb #ed4dd024
+# %% ../../nbs/01a_world/08b_arena.ipynb #8ed8b91e
+_TOP_BACK = _ROWS*ROW*.88 # The last row stands this far behind the wall, in metres
+_TOP_UP = 1.3+_TOP_BACK*.55 # and so high
+_ROOF = _TOP_UP+4. # Height of the roof, in metres
+_BANDS = (0,.05,.1,.18,.32,.56,1) # Far grass needs coarser levels than near grass
+def _flat(grey, corner, along, down): # A plane of one colour, from its corner and its two sides in metres
+    sides = np.array([along,down], float)/8
+    return Plane(np.full((8,8,3), grey, np.uint8), corner, *sides, levels=0)
 _FENCE = EDGE # The wall of a stand stands this far behind the lines, in metres
 _WALL = 1.3 # Height of the first row, in metres
 _SLOPE = .55 # Metres up for one back
@@ -346,7 +371,7 @@ def _stand(
     corners = [(-reach+move,0), (reach+move,0), (reach+move,h), (-reach+move,h)]
     return Plane(crowd, top-long*shift, long*s, -up*s, repeat=True, corners=corners)
 
-# %% ../../nbs/01a_world/08b_arena.ipynb #ce312165
+# %% ../../nbs/01a_world/08b_arena.ipynb #d6005408
 class Arena:
     "What stands still: ground, walls, stands, roofs and boards of one match"
     def __init__(self,
@@ -354,6 +379,7 @@ class Arena:
         grass, # Colour of the grass, 0 to 255
         kits:list, # `Kit` of the home team and of the guests, whose colours the crowd wears
         light=(1.,1.,1.), # Colour of the light
+        sky=(24,26,32), # Colour above the roofs
     ):
         rng = rng_for('arena', seed)
         kind = str(rng.choice(MOWN))
@@ -362,47 +388,55 @@ class Arena:
         self.ground = grass_plane(grass_picture(rng, np.asarray(grass)*light, kind, contrast))
         shirts = np.stack([k.shirt for k in kits[:2]])
         seat = hsv_to_rgb(rng.random(), rng.uniform(.1, .7), rng.uniform(.25, .5))
-        crowd = crowd_picture(rng, shirts, rng.uniform(.75, .97), seat)
-        crowd = np.clip(crowd*(.8*light), 0, 255).astype(np.uint8)
-        self.dark = tuple(int(o) for o in rng.uniform(18, 40)*light)
-        self.sides = [self._side(i, crowd, rng) for i in range(4)]
+        full = rng.uniform(.75, .97)
+        crowds = [crowd_picture(rng_for('crowd', seed), shirts, full, seat, i) for i in range(3)]
+        crowds = [np.clip(o*(.8*light), 0, 255).astype(np.uint8) for o in crowds]
+        self.sky = tuple(int(o) for o in np.clip(sky, 0, 255))
+        self.apron = _flat(rng.uniform(60, 100), (-90,-70,0), (180,0,0), (0,140,0))
+        self.sides = [self._side(i, crowds, rng) for i in range(4)]
 
-# %% ../../nbs/01a_world/08b_arena.ipynb #b6b3773a
+# %% ../../nbs/01a_world/08b_arena.ipynb #b3be2154
 @patch
 def _side(self:Arena,
     i:int, # Which of the four
-    crowd:np.ndarray, # Picture
+    crowds:list, # Pictures of the crowd at three moments
     rng, # Generator
-)->tuple: # Direction outwards [2], planes from far to near
+)->tuple: # Direction outwards [2], three moments of the stand, back and roof, wall, boards
     "Stand, roof, wall and boards of one side"
     at,along,out,half = _frames()[i]
-    stand = _stand(crowd, at, along, out, half, rng.uniform(0, 24))
+    shift = rng.uniform(0, 24)
+    stands = [_stand(o, at, along, out, half, shift) for o in crowds]
     long,point = np.array([*along, 0.]),np.array([*at, 0.])
-    wall = np.full((8,64,3), rng.uniform(50, 110), np.uint8)
     metres = 2*half+12
-    front = Plane(wall, point-long*metres/2-[0,0,_WALL], long*metres/64, (0,0,_WALL/8), levels=0)
+    start = point-long*metres/2
+    front = _flat(rng.uniform(50, 110), start-[0,0,_WALL], long*metres, (0,0,_WALL))
+    back = start+_TOP_BACK*np.array([*out, 0.])
+    roof = [_flat(22, back-[0,0,_ROOF], long*metres, (0,0,_ROOF-_TOP_UP)),
+        _flat(46, back-[0,0,_ROOF], long*metres, [-.7*_TOP_BACK*out[0], -.7*_TOP_BACK*out[1], -1.2])]
     board = board_picture(rng, 2*half-4)
     inside = point-np.array([*out, 0.])*(3. if i<2 else 2.)
     s = 1/_BOARD_SCALE
     ads = Plane(board, inside-long*(half-2)-[0,0,BOARD], long*s, (0,0,s))
-    return np.array(out, float), [stand, front, ads]
+    return np.array(out, float), [stands, roof, front, ads]
 
-# %% ../../nbs/01a_world/08b_arena.ipynb #1a0111e2
+# %% ../../nbs/01a_world/08b_arena.ipynb #103232e5
 @patch
 def draw(self:Arena,
     view:np.ndarray, # Picture [H,W,3] uint8, changed in place
     camera:Camera, # Where from
     soft:float=1., # More than 1: out of focus
+    moment:int=0, # Number of the frame; people move in the stands
 ):
     "Everything that stands still, from far to near"
     m = camera.matrix
-    view[:] = self.dark
+    view[:] = self.sky
     eye = np.asarray(camera.position[:2])
-    for out,planes in self.sides:
-        stand,front,ads = planes
-        if out@eye < out@stand.to_space[:2,2]: draw_plane(view, stand, m, soft)
-        if out@eye < out@front.to_space[:2,2]: draw_plane(view, front, m, soft)
-    draw_plane(view, self.ground, m)
-    for out,planes in self.sides:
-        ads = planes[2]
-        if out@eye < out@ads.to_space[:2,2]: draw_plane(view, ads, m, soft)
+    before = lambda out,plane: out@eye < out@plane.to_space[:2,2]
+    draw_plane(view, self.apron, m)
+    now = (0,1,0,2)[moment//9%4]
+    for out,(stands,roof,front,_) in self.sides:
+        if not before(out, front): continue
+        for o in (*roof, stands[now], front): draw_plane(view, o, m, soft)
+    draw_plane(view, self.ground, m, bands=_BANDS)
+    for out,(*_,ads) in self.sides:
+        if before(out, ads): draw_plane(view, ads, m, soft)

@@ -16,7 +16,7 @@ from .ball import *
 from .figures import *
 from .arena import *
 
-# %% ../../nbs/01a_world/08d_props.ipynb #506e6600
+# %% ../../nbs/01a_world/08d_props.ipynb #96bccdf5
 @dataclass
 class Piece:
     "Lines or a polygon in space"
@@ -24,8 +24,11 @@ class Piece:
     colour:tuple # Red, green and blue, 0 to 255
     width:float=0. # Of lines, in metres; 0 for a filled polygon
     alpha:float=1. # Opacity
+    beyond:tuple=(0,0,0) # Sorted as if it stood so far from its place, in metres
     @property
-    def middle(self): return np.concatenate([np.reshape(o, (-1,3)) for o in self.points]).mean(0)
+    def middle(self):
+        points = np.concatenate([np.reshape(o, (-1,3)) for o in self.points])
+        return points.mean(0)+self.beyond
 
 # %% ../../nbs/01a_world/08d_props.ipynb #39747af9
 def _sixteenths(px): return np.round((np.clip(px, -2000, 2000)-.5)*16).astype(np.int32)
@@ -115,7 +118,7 @@ def mesh_width(
     least = 4*far/camera.f
     return next((o for o in (.12,.2,.3,.45,.65) if o>=least), 1.)
 
-# %% ../../nbs/01a_world/08d_props.ipynb #958bf401
+# %% ../../nbs/01a_world/08d_props.ipynb #08d5ffc4
 BENCH = (-14., 14.) # Middle of the two benches along the pitch, in metres
 BENCH_Y = WIDTH/2+3.6 # Where people sit, on the main camera's side
 @lru_cache
@@ -134,10 +137,10 @@ def _dugouts(colour:tuple)->list: # Of the two benches
     for x in BENCH:
         l,r,y,b = x-4.2,x+4.2,BENCH_Y-.9,BENCH_Y+.75
         quad = lambda *o: [np.array(o, float)]
-        res.append(Piece(quad((l,b,0),(r,b,0),(r,b,-2.1),(l,b,-2.1)), dark))
-        res.append(Piece(quad((l,b-.1,-.42),(r,b-.1,-.42),(r,b-.55,-.42),(l,b-.55,-.42)), (40,42,50)))
+        res.append(Piece(quad((l,b,0),(r,b,0),(r,b,-2.1),(l,b,-2.1)), dark, beyond=(0,4,0)))
+        res.append(Piece(quad((l,b-.1,-.42),(r,b-.1,-.42),(r,b-.55,-.42),(l,b-.55,-.42)), (40,42,50), beyond=(0,2,0)))
         for e in (l,r): res.append(Piece(quad((e,b,0),(e,y,0),(e,y,-2.0),(e,b,-2.1)), (150,170,185), 0., .45))
-        res.append(Piece(quad((l,b,-2.1),(r,b,-2.1),(r,y,-2.25),(l,y,-2.25)), colour))
+        res.append(Piece(quad((l,b,-2.1),(r,b,-2.1),(r,y,-2.25),(l,y,-2.25)), colour, beyond=(0,-2,-4)))
     return res
 
 # %% ../../nbs/01a_world/08d_props.ipynb #4fcad839

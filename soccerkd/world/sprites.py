@@ -56,13 +56,13 @@ class Wardrobe:
         self.heavy = np.array([o.heavy for o in self.outfits])
         self.known = {}
 
-# %% ../../nbs/01a_world/08c_sprites.ipynb #896b261c
+# %% ../../nbs/01a_world/08c_sprites.ipynb #9f23be1d
 _LONG = (5,6) # Kits with long trousers
 @patch
 def _dress(self:Wardrobe,
     kit:int, # Place in `kits`
     who:int, # The person
-)->tuple: # Parts that are drawn [n], colours in the light and in the shade [n]
+)->tuple: # Set of the parts that are drawn, colours of all parts in the light and in the shade
     "What one person wears"
     if (kit,who) in self.known: return self.known[kit,who]
     k,o,parts = self.kits[kit],self.outfits[who],all_parts()
@@ -74,7 +74,7 @@ def _dress(self:Wardrobe,
     if kit in _LONG:
         for i in _covered(): colours[i] = k.shorts if parts.names[i]!='arm' else k.shirt
     tone = lambda f: np.clip(colours*self.light*f, 0, 255).astype(int).tolist()
-    self.known[kit,who] = np.flatnonzero(use), tone(1.02), tone(.78)
+    self.known[kit,who] = set(np.flatnonzero(use).tolist()), tone(1.02), tone(.78)
     return self.known[kit,who]
 @lru_cache
 def _covered()->list: # Parts of the legs that trousers cover
@@ -131,16 +131,16 @@ def _inwards(
     less = np.minimum(_THICK/np.maximum(far, 1e-3), .6)
     return np.round((o-away*less-.5)*16).astype(np.int32)
 
-# %% ../../nbs/01a_world/08c_sprites.ipynb #1b85eaaa
-_CORNERS = dict(a=(0,0), b=(1,0), c=(0,1), d=(1,1), e=(0,2), f=(1,2))
-_STROKES = ('abfea', 'bf', 'abdcef', 'abdcdfe', 'acdbf', 'bacdfe', 'bacefdc', 'abf', 'abfeacd', 'dcabfe')
+# %% ../../nbs/01a_world/08c_sprites.ipynb #d6bd0f9a
+_CORNERS = dict(a=(0,0), b=(1,0), c=(0,1), d=(1,1), e=(0,2), f=(1,2), g=(.5,0), h=(.5,2))
+_STROKES = ('abfea', 'gh', 'abdcef', 'abdcdfe', 'acdbf', 'bacdfe', 'bacefdc', 'abf', 'abfeacd', 'dcabfe')
 def _digits(
     number:int, # On the back
 )->list: # Strokes [n,2]; across from -1 to 1, down from 0 to 1
     "The strokes of a number"
     text = str(int(number))
-    wide = .34 if len(text)>1 else .4
-    starts = [-.46,.12] if len(text)>1 else [-.2]
+    wide = .5
+    starts = [-.66,.16] if len(text)>1 else [-.25]
     res = []
     for x,o in zip(starts, text):
         stroke = np.array([_CORNERS[c] for c in _STROKES[int(o)]], float)
@@ -156,9 +156,9 @@ def _on_back(
     facing = across[0]*down[1]-across[1]*down[0]
     if facing<.2*np.hypot(*across)*np.hypot(*down): return None
     if np.hypot(*across)<1.4: return None
-    return top+.16*down, across*.95, down*.5
+    return top+.16*down, across, down*.5
 
-# %% ../../nbs/01a_world/08c_sprites.ipynb #313f422c
+# %% ../../nbs/01a_world/08c_sprites.ipynb #a0251ac7
 def _number(
     view:np.ndarray, # Picture, changed in place
     number:int, # 0 is none
@@ -172,7 +172,7 @@ def _number(
     cv2 = opencv()
     high = np.hypot(*down)
     if high<3.: return
-    width = max(1, int(round(high*.14)))
+    width = max(1, int(round(high*.12)))
     way = np.stack([across, down])
     lines = [np.round((corner+o@way-.5)*16).astype(np.int32) for o in _digits(number)]
     cv2.polylines(view, lines, False, ink, width, cv2.LINE_AA, 4)
@@ -242,7 +242,9 @@ def _board_number(view, px, person): # The number on a board whose corners are `
     width = max(1, int(round(np.hypot(*down)*.1)))
     opencv().polylines(view, lines, False, (250,70,50), width, opencv().LINE_AA, 4)
 
-# %% ../../nbs/01a_world/08c_sprites.ipynb #ec8d7cdf
+# %% ../../nbs/01a_world/08c_sprites.ipynb #8d29633d
+_TURN = np.arange(10)*2*np.pi/10
+_DOT = np.stack([np.cos(_TURN), np.sin(_TURN)], 1) # A small disc
 def _face(
     view:np.ndarray, # Picture, changed in place
     px:np.ndarray, # Points of one skeleton, in pixels
@@ -254,7 +256,8 @@ def _face(
     nose,left,right,head = px[[0,1,2,21]]
     if scale*.1<4 or right[0]>=left[0]: return # Too small, or seen from behind
     at = lambda p: tuple(int(o) for o in np.round((p-.5)*16))
-    dot = lambda p,r,c: cv2.circle(view, at(p), max(8, int(r*scale*16)), c, -1, cv2.LINE_AA, 4)
+    ring = lambda p,r: np.round((p-.5+max(r*scale, .5)*_DOT)*16).astype(np.int32)
+    dot = lambda p,r,c: cv2.fillConvexPoly(view, ring(p, r), c, cv2.LINE_AA, 4)
     up = (left+right)/2-nose
     dark = [int(.35*o) for o in skin]
     for eye in (left,right):
@@ -347,7 +350,7 @@ def seen(self:Wardrobe,
         groups.append((numbers, s))
     return Seen(self, camera, people, joints, groups)
 
-# %% ../../nbs/01a_world/08c_sprites.ipynb #c3b0e470
+# %% ../../nbs/01a_world/08c_sprites.ipynb #eb792065
 @patch
 def boxes(self:Wardrobe,
     camera:Camera, # Where from
@@ -361,7 +364,7 @@ def boxes(self:Wardrobe,
     use = [self._dress(int(p['kit']), int(w))[0] for p,w in zip(people, who)]
     res = np.full((len(people),4), np.nan)
     for i,(o,u) in enumerate(zip(s.body, use)):
-        points = [o[u].reshape(-1, 2)]
+        points = [o[sorted(u)].reshape(-1, 2)]
         for corners,_ in things(joints[i], people[i]):
             points.append(project(camera.matrix, corners)[0])
         if project(camera.matrix, joints[i])[1].min()<.35: continue

@@ -52,18 +52,19 @@ def match_kits(
     steward = _plain(np.array([222., 236., 60.]), black)
     return [home, away, *keepers, referee, staff, steward, referee]
 
-# %% ../../nbs/01a_world/08_stage.ipynb #6873e4d9
-def _suns(rng)->tuple: # Shadows with their darkness, and the colour of the light
+# %% ../../nbs/01a_world/08_stage.ipynb #b33a5630
+def _suns(rng)->tuple: # Shadows with their darkness, the colour of the light, and of the sky
     kind = rng.choice(['sun','cloud','flood'], p=[.4,.25,.35])
-    if kind=='cloud': return [((.1,.08),.16)], rng.uniform(.86, .98)*np.array([.98,1,1.02])
+    if kind=='cloud': return [((.1,.08),.16)], rng.uniform(.86, .98)*np.array([.98,1,1.02]), (176,184,194)
     if kind=='flood':
         turn = rng.uniform(0, .5)
         way = lambda i: (.75*np.cos(turn+i*np.pi/2), .75*np.sin(turn+i*np.pi/2))
-        return [(way(i),.13) for i in range(4)], rng.uniform(.9, 1.05)*np.array([1,1,1.02])
+        return [(way(i),.13) for i in range(4)], rng.uniform(.9, 1.05)*np.array([1,1,1.02]), (16,18,28)
     angle,length = rng.uniform(0, 2*np.pi),rng.uniform(.4, 1.6)
-    return [((np.cos(angle)*length,np.sin(angle)*length),.42)], rng.uniform(.95, 1.12)*np.array([1.03,1,.95])
+    shadow = np.cos(angle)*length,np.sin(angle)*length
+    return [(shadow,.42)], rng.uniform(.95, 1.12)*np.array([1.03,1,.95]), (120,164,214)
 
-# %% ../../nbs/01a_world/08_stage.ipynb #6ce75b37
+# %% ../../nbs/01a_world/08_stage.ipynb #59f6bd06
 class Stage:
     "Draws the frames of one match"
     def __init__(self,
@@ -76,10 +77,10 @@ class Stage:
         hue = rng.uniform(.24, .34)
         saturation = rng.uniform(.5, .72)
         self.grass = hsv_to_rgb(hue, saturation, rng.uniform(.4, .54))
-        self.suns,self.light = _suns(rng)
+        self.suns,self.light,self.sky = _suns(rng)
         self.kits = kits or match_kits(rng, self.grass)
         self.wardrobe = Wardrobe(seed, self.kits, self.light)
-        self.arena = Arena(seed, self.grass, self.kits, self.light)
+        self.arena = Arena(seed, self.grass, self.kits, self.light, self.sky)
         patch = [(30,30,34), (40,60,150), (200,70,40)][rng.integers(3)]
         self.ball = (244,244,240),patch
         self.paint = tuple(int(o) for o in np.clip(self.kits[0].shirt*.8*self.light, 0, 255))
@@ -108,18 +109,20 @@ def boxes(self:Stage,
     "Boxes around everybody with what they hold, without shadows; they may reach beyond the picture"
     return self.wardrobe.boxes(camera, people, self.wardrobe.bodies(people))
 
-# %% ../../nbs/01a_world/08_stage.ipynb #43b3d740
+# %% ../../nbs/01a_world/08_stage.ipynb #0155f532
 def _sharp(
     camera:Camera, # Where from
+    seen:Seen, # People in the picture
 )->float: # 1 is sharp
-    "A long lens shows the stands out of focus"
+    "A long lens on a large person shows the stands out of focus"
+    if all(s.lit is None for _,s in seen.groups): return 1.
     return float(np.clip(camera.f/camera.size[0]/2.5, 1, 8))
 def _sized(camera, size): # The same view in `size`, height and width
     if size is None: return camera
     h,w = size
     return replace(camera, size=(w,h), f=camera.f*w/camera.size[0])
 
-# %% ../../nbs/01a_world/08_stage.ipynb #e3662072
+# %% ../../nbs/01a_world/08_stage.ipynb #78c74726
 @patch
 def draw(self:Stage,
     camera:Camera, # Where from
@@ -133,26 +136,27 @@ def draw(self:Stage,
     camera = _sized(camera, size)
     w,h = camera.size
     view = np.empty((h,w,3), np.uint8)
-    self.arena.draw(view, camera, _sharp(camera))
-    self._act(view, camera, people, ball, ball_speed)
+    if not len(people): people = np.zeros(0, PERSON)
+    bodies = self.wardrobe.bodies(people)
+    seen = self.wardrobe.seen(camera, people, bodies)
+    self.arena.draw(view, camera, _sharp(camera, seen), moment)
+    balls = [] if ball is None else [np.asarray(ball, float)]
+    shadows(view, bodies, camera, self.suns, balls)
+    self._act(view, camera, seen, balls, ball_speed)
     self._sensor(view, moment)
     return view
 
-# %% ../../nbs/01a_world/08_stage.ipynb #29520193
+# %% ../../nbs/01a_world/08_stage.ipynb #f0cf9b2e
 @patch
 def _act(self:Stage,
     view:np.ndarray, # Picture, changed in place
     camera:Camera, # Where from
-    people, # Records
-    ball, # Middle of the ball or None
+    seen:Seen, # People in the picture
+    balls:list, # Middle of the ball, if there is one
     ball_speed, # In m/s
 ):
-    "Shadows, then everything that stands on the pitch, from far to near"
-    if not len(people): people = np.zeros(0, make_people([(0,0)]).dtype)
-    bodies = self.wardrobe.bodies(people)
-    balls = [] if ball is None else [np.asarray(ball, float)]
-    shadows(view, bodies, camera, self.suns, balls)
-    items = list(self.wardrobe.seen(camera, people, bodies))
+    "Everything that stands on the pitch, from far to near"
+    items = list(seen)
     for o in props(camera, self.paint):
         depth = project(camera.matrix, o.middle[None])[1][0]
         items.append((depth, lambda view, o=o: draw_piece(view, o, camera)))
