@@ -80,18 +80,18 @@ def _outline(
     if (high<=0).any() or (low>=size).any(): return np.zeros((0,2))
     return px
 
-# %% ../../nbs/01a_world/08b_arena.ipynb #0f7c1bab
-def _scales(
+# %% ../../nbs/01a_world/08b_arena.ipynb #777b8c1f
+def _steps(
     h:np.ndarray, # From the plane's picture to pixels, homogeneous [3,3]
     at:np.ndarray, # Point of the view, in pixels
-)->np.ndarray: # Pixels of the view for one of the picture, to the right and down
-    "How large a picture is seen around a point"
+)->np.ndarray: # Pixels of the picture for one of the view, to the right and down
+    "How far a step of one pixel goes in a picture, whichever way"
     back = np.linalg.solve(h, [*at, 1.])
     u = back[:2]/back[2]
     q = h@[*u, 1.]
     px = q[:2]/q[2]
     change = (h[:2,:2]-px[:,None]*h[2,:2])/q[2]
-    return np.linalg.norm(change, axis=0)
+    return np.abs(np.linalg.inv(change)).max(1)
 
 # %% ../../nbs/01a_world/08b_arena.ipynb #1d7a7610
 def draw_plane(
@@ -137,12 +137,12 @@ def _band(
     warped = cv2.warpPerspective(image, full, (int(r-l),int(b-t)), flags=cv2.INTER_LINEAR, borderMode=border)
     _paste(view[t:b,l:r], warped, px-(l,t))
 
-# %% ../../nbs/01a_world/08b_arena.ipynb #467022f9
+# %% ../../nbs/01a_world/08b_arena.ipynb #5d8b74f9
 def _level(h, px, box, levels, soft): # How often to halve the width and the height
     l,t,r,b = box
     upper = np.array([np.clip(px[:,0], l, r).mean(), t+.3*(b-t)])
-    scale = _scales(h, upper)
-    fewer = np.log2(np.maximum(soft/np.maximum(scale, 1e-3), 1))
+    steps = _steps(h, upper)
+    fewer = np.log2(np.maximum(soft*steps, 1))
     return tuple(int(o) for o in np.minimum(np.round(fewer), levels))
 def _paste(
     part:np.ndarray, # Of the view [h,w,3], changed in place

@@ -319,13 +319,13 @@ class Seen:
     def _draw(self, view, s, i, n):
         self.wardrobe._one(view, s, i, self.people[n], self.joints[n], self.camera)
 
-# %% ../../nbs/01a_world/08c_sprites.ipynb #3d757c20
+# %% ../../nbs/01a_world/08c_sprites.ipynb #d5a9edcf
 @patch
 def bodies(self:Wardrobe,
     people:np.ndarray, # Records [P]
 )->np.ndarray: # Skeletons [P,len(DRAWN),3], in metres
     "The joints of everybody, with everybody's own height"
-    return pose(people, self.height[people['who']%_PEOPLE])
+    return skeletons(people, self.height[people['who']%_PEOPLE])
 @patch
 def seen(self:Wardrobe,
     camera:Camera, # Where from
