@@ -131,14 +131,14 @@ def _inwards(
     less = np.minimum(_THICK/np.maximum(far, 1e-3), .6)
     return np.round((o-away*less-.5)*16).astype(np.int32)
 
-# %% ../../nbs/01a_world/08c_sprites.ipynb #d6bd0f9a
+# %% ../../nbs/01a_world/08c_sprites.ipynb #0b701d1d
 _CORNERS = dict(a=(0,0), b=(1,0), c=(0,1), d=(1,1), e=(0,2), f=(1,2), g=(.5,0), h=(.5,2))
 _STROKES = ('abfea', 'gh', 'abdcef', 'abdcdfe', 'acdbf', 'bacdfe', 'bacefdc', 'abf', 'abfeacd', 'dcabfe')
 def _digits(
     number:int, # On the back
 )->list: # Strokes [n,2]; across from -1 to 1, down from 0 to 1
     "The strokes of a number"
-    text = str(int(number))
+    text = str(abs(int(number))%100)
     wide = .5
     starts = [-.66,.16] if len(text)>1 else [-.25]
     res = []
@@ -146,6 +146,8 @@ def _digits(
         stroke = np.array([_CORNERS[c] for c in _STROKES[int(o)]], float)
         res.append(stroke*[wide,.5]+[x,0])
     return res
+
+# %% ../../nbs/01a_world/08c_sprites.ipynb #219f58dd
 def _on_back(
     px:np.ndarray, # Points of one skeleton [points,2], in pixels
 )->tuple: # Corner of the number, step across and step down [2], in pixels; None if the back is not seen
@@ -350,7 +352,8 @@ def seen(self:Wardrobe,
         groups.append((numbers, s))
     return Seen(self, camera, people, joints, groups)
 
-# %% ../../nbs/01a_world/08c_sprites.ipynb #eb792065
+# %% ../../nbs/01a_world/08c_sprites.ipynb #97e10bb6
+_SMOOTH = 1.4 # Pixels that smooth edges reach beyond an outline
 @patch
 def boxes(self:Wardrobe,
     camera:Camera, # Where from
@@ -369,7 +372,7 @@ def boxes(self:Wardrobe,
             points.append(project(camera.matrix, corners)[0])
         if project(camera.matrix, joints[i])[1].min()<.35: continue
         every = np.concatenate(points)
-        res[i] = *every.min(0)-.5, *every.max(0)+.5
+        res[i] = *every.min(0)-_SMOOTH, *every.max(0)+_SMOOTH
     return res
 
 # %% ../../nbs/01a_world/08c_sprites.ipynb #b66d5b36

@@ -64,7 +64,7 @@ def _suns(rng)->tuple: # Shadows with their darkness, the colour of the light, a
     shadow = np.cos(angle)*length,np.sin(angle)*length
     return [(shadow,.42)], rng.uniform(.95, 1.12)*np.array([1.03,1,.95]), (120,164,214)
 
-# %% ../../nbs/01a_world/08_stage.ipynb #59f6bd06
+# %% ../../nbs/01a_world/08_stage.ipynb #88aa68b0
 class Stage:
     "Draws the frames of one match"
     def __init__(self,
@@ -81,8 +81,8 @@ class Stage:
         self.kits = kits or match_kits(rng, self.grass)
         self.wardrobe = Wardrobe(seed, self.kits, self.light)
         self.arena = Arena(seed, self.grass, self.kits, self.light, self.sky)
-        patch = [(30,30,34), (40,60,150), (200,70,40)][rng.integers(3)]
-        self.ball = (244,244,240),patch
+        dark = [(30,30,34), (40,60,150), (200,70,40)][rng.integers(3)]
+        self.ball = (244,244,240),dark
         self.paint = tuple(int(o) for o in np.clip(self.kits[0].shirt*.8*self.light, 0, 255))
         self.grain = _grain(seed, noise)
 
@@ -109,6 +109,13 @@ def boxes(self:Stage,
     "Boxes around everybody with what they hold, without shadows; they may reach beyond the picture"
     return self.wardrobe.boxes(camera, people, self.wardrobe.bodies(people))
 
+# %% ../../nbs/01a_world/08_stage.ipynb #88d94ccf
+def _check(people): # Refuse records that nobody can draw
+    if getattr(people, 'dtype', None)!=PERSON:
+        raise SoccerKDError.of('people', f'are {type(people).__name__}', 'make records with make_people')
+    wrong = people['kit'][(people['kit']<0)|(people['kit']>=KITS)]
+    if len(wrong): raise SoccerKDError.of(f'kit {wrong[0]}', 'does not exist', f'choose a number from 0 to {KITS-1}')
+
 # %% ../../nbs/01a_world/08_stage.ipynb #0155f532
 def _sharp(
     camera:Camera, # Where from
@@ -122,7 +129,7 @@ def _sized(camera, size): # The same view in `size`, height and width
     h,w = size
     return replace(camera, size=(w,h), f=camera.f*w/camera.size[0])
 
-# %% ../../nbs/01a_world/08_stage.ipynb #78c74726
+# %% ../../nbs/01a_world/08_stage.ipynb #b8419538
 @patch
 def draw(self:Stage,
     camera:Camera, # Where from
@@ -137,6 +144,7 @@ def draw(self:Stage,
     w,h = camera.size
     view = np.empty((h,w,3), np.uint8)
     if not len(people): people = np.zeros(0, PERSON)
+    _check(people)
     bodies = self.wardrobe.bodies(people)
     seen = self.wardrobe.seen(camera, people, bodies)
     self.arena.draw(view, camera, _sharp(camera, seen), moment)
@@ -165,7 +173,7 @@ def _act(self:Stage,
         items.append((depth, lambda view, b=b: draw_ball(view, camera, b, ball_speed, self.ball)))
     for _,draw in sorted(items, key=lambda o: -o[0]): draw(view)
 
-# %% ../../nbs/01a_world/08_stage.ipynb #561e678f
+# %% ../../nbs/01a_world/08_stage.ipynb #3ebee3f0
 @patch
 def _sensor(self:Stage,
     view:np.ndarray, # Picture, changed in place
@@ -175,7 +183,7 @@ def _sensor(self:Stage,
     if not self.noise: return
     cv2 = opencv()
     h,w = view.shape[:2]
-    at = seed_for('grain', self.seed, moment)%(_GRAIN-h*w)
+    at = seed_for('grain', self.seed, moment)%(_GRAIN//2)
     for o,change in zip(self.grain, (cv2.add, cv2.subtract)):
-        part = o[at:at+h*w].reshape(h, w)
+        part = np.resize(o[at:], (h,w))
         change(view, cv2.merge([part]*3), view)
