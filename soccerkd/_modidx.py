@@ -4465,4 +4465,12 @@ d = { 'settings': { 'branch': 'main',
                                       'soccerkd.world.scene.match_look': ('01a_world/scene.html#match_look', 'soccerkd/world/scene.py'),
                                       'soccerkd.world.scene.random_gait': ('01a_world/scene.html#random_gait', 'soccerkd/world/scene.py'),
                                       'soccerkd.world.scene.shape_of': ('01a_world/scene.html#shape_of', 'soccerkd/world/scene.py'),
-                                      'soccerkd.world.scene.truth_of': ('01a_world/scene.html#truth_of', 'soccerkd/world/scene.py')}}}
+                                      'soccerkd.world.scene.truth_of': ('01a_world/scene.html#truth_of', 'soccerkd/world/scene.py')},
+            'soccerkd.world.shape': { 'soccerkd.world.shape._cross': ('01a_world/shape.html#_cross', 'soccerkd/world/shape.py'),
+                                      'soccerkd.world.shape._lines': ('01a_world/shape.html#_lines', 'soccerkd/world/shape.py'),
+                                      'soccerkd.world.shape._penalty': ('01a_world/shape.html#_penalty', 'soccerkd/world/shape.py'),
+                                      'soccerkd.world.shape._start': ('01a_world/shape.html#_start', 'soccerkd/world/shape.py'),
+                                      'soccerkd.world.shape._wall': ('01a_world/shape.html#_wall', 'soccerkd/world/shape.py'),
+                                      'soccerkd.world.shape.facing': ('01a_world/shape.html#facing', 'soccerkd/world/shape.py'),
+                                      'soccerkd.world.shape.set_piece': ('01a_world/shape.html#set_piece', 'soccerkd/world/shape.py'),
+                                      'soccerkd.world.shape.team_shape': ('01a_world/shape.html#team_shape', 'soccerkd/world/shape.py')}}}
