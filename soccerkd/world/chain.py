@@ -214,7 +214,7 @@ def act(self:Story, what, person, before=.35, after=.4):
     "Note what somebody does now"
     self.acts.append((self.t-before, self.t+after, person, what))
 
-# %% ../../nbs/01a_world/06c_chain.ipynb #ef58f46f
+# %% ../../nbs/01a_world/06c_chain.ipynb #946e1d0a
 @patch
 def head_on(self:Story, man:int):
     "A header to the next teammate"
@@ -233,7 +233,6 @@ def head_on(self:Story, man:int):
 def keep(self:Story, man, aim, left):
     "Receive a ball, for a moment or for a run towards the aim"
     rng = self.rng
-    if self.man//11!=man//11: self._shape = (-1.,None)
     if left>1 and rng.random()<.25: # Played on with one touch
         self.man = man
         return
