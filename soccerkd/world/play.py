@@ -6,7 +6,7 @@
 __all__ = ['CYCLE', 'DEAD', 'EVENT_COLUMNS', 'TOUCH_COLUMNS', 'LEAST', 'LEAST_DENSE', 'tempo_of', 'Team', 'make_teams', 'Half',
            'Play', 'simulate']
 
-# %% ../../nbs/01a_world/07_play.ipynb #c8a952f5
+# %% ../../nbs/01a_world/07_play.ipynb #034b92a7
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isfinite
@@ -16,6 +16,7 @@ import pandas as pd
 from fastcore.basics import patch
 from ..core import SoccerKDError, seed_for
 from .ball import BALL
+from .chain import *
 from .rates import *
 from .rules import *
 from .shape import FORMATIONS

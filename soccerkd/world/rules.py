@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CAUSES', 'LIVE', 'CHANCES', 'SUBS', 'FLOORS', 'NOBODY', 'REFEREE', 'BENCH', 'DECK', 'DUE', 'BACK', 'Tempo', 'Match']
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #e92a1cf5
+# %% ../../nbs/01a_world/06d_rules.ipynb #fb3ef650
 from dataclasses import dataclass, field
 from math import hypot
 import random
@@ -13,6 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 from .field import *
 from .rates import *
+from .shape import *
 from .chain import *
 
 # %% ../../nbs/01a_world/06d_rules.ipynb #df2fba56
@@ -91,7 +92,7 @@ def _fall(self:Match, x, y, height):
     self.follow(max(.25, (2*height/9.81)**.5))
     self.knots.append((self.t, self.x, self.y, -.11, STILL))
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #d83d40f0
+# %% ../../nbs/01a_world/06d_rules.ipynb #592e6549
 @patch
 def restart(self:Match,
     label:str, # The event that it is
@@ -109,6 +110,7 @@ def restart(self:Match,
     self.knots.append((start+.75*wait, x, y, -.11, STILL))
     self.follow(wait)
     self.pieces.append((start, t, label, team, x, y))
+    if label in SET_PIECES: self.waits = t,pieces_of(label, team, self.signs[team], x, y)
     keeper = label=="Clearance"
     if man is None: man = team*11 if keeper else self.nearest(team, x, y)
     self.man = man
@@ -375,7 +377,7 @@ def held(self:Match):
     self.near.append((self.t, self.man, self.x-sign*.5, self.y))
     self.long_ball(.5)
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #f05681fb
+# %% ../../nbs/01a_world/06d_rules.ipynb #a99577be
 @patch
 def goal(self:Match, team, y, height, speed):
     "Over the line, into the net, joy, and back to the centre"
@@ -415,6 +417,7 @@ def kick_off(self:Match, team, t):
         self.man = team*11+10
         if self.man in self.off: self.man = self.nearest(team, 0, 0)
         self.pieces.append((-20., 0., "Kick-off", team, 0., 0.))
+        self.waits = 0.,pieces_of("Kick-off", team, self.signs[team], 0., 0.)
         self.note("Kick-off", team, self.man)
     self.touch("kick_off", ROLLS)
     self.act("kick", self.man)
@@ -540,7 +543,7 @@ DECK = ([("Shots on target", dict(on=True, end=o)) for o in ("goal","held","behi
     + _fouls(None, None, "Yellow card", "Red card", "Yellow->red card")
     + _fouls(None, "Yellow card", kind="Direct free-kick") + _fouls("Yellow card", kind="Penalty"))
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #8361bac9
+# %% ../../nbs/01a_world/06d_rules.ipynb #d741165f
 DUE = {"Throw-in":Match.due_throw_in, "Clearance":Match.due_goal_kick, "Corner":Match.due_corner, "Foul":Match.due_foul,
     "Offside":Match.due_offside, "Shots on target":Match.due_shot, "Shots off target":Match.due_shot, "clear":Match.due_clearance}
 
@@ -571,6 +574,15 @@ def against_booked(self:Match, team)->int: # The team that is fouled
     teams = {o//11 for o in self.booked-self.off}
     return team if 1-team in teams else 1-team
 
+_forward = "Shots on target", "Shots off target", "Corner", "Offside"
+
+@patch
+def handy(self:Match, cause, plan, team)->int: # The team that has not far to go
+    "In dense matches things happen where the ball is"
+    near = 0 if self.x*self.signs[0]>0 else 1 # Attacks the goal that is nearer
+    if cause in _forward or plan.get("kind","") in ("Penalty","Direct free-kick"): return near
+    return 1-near if cause=="Clearance" else team
+
 BACK = 240. # Seconds after which somebody takes the place of who was sent off, in dense matches
 
 @patch
@@ -595,6 +607,7 @@ def run(self:Match, first:int): # The team that kicks off
         self.come_back()
         same = .66 if cause in ("Shots on target","Shots off target","Offside") else .5
         team = self.team if self.rng.random()<same else 1-self.team
+        if self.tempo.deck: team = self.handy(cause, plan, team)
         if plan.get("card")=="Yellow->red card": team = self.against_booked(team)
         DUE[cause](self, self.t+self.rng.expovariate(rate), team, plan)
     return self
