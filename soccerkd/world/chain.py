@@ -14,7 +14,7 @@ from .field import *
 from .ball import BALL
 from .shape import *
 
-# %% ../../nbs/01a_world/06c_chain.ipynb #da53ec90
+# %% ../../nbs/01a_world/06c_chain.ipynb #5519136a
 STILL,ROLLS,FLIES = 0,1,2 # How a ball gets to its next knot
 X_MAX,Y_MAX = LENGTH/2-.8,WIDTH/2-.8 # Play stays within these
 RUN = 6.5 # A fast run, in m/s
@@ -33,6 +33,7 @@ class Story:
         self.touches,self.knots,self.events,self.ball_events = [],[],[],[]
         self.near,self.acts,self.pieces = [],[],[]
         self.off = set() # Sent off
+        self.patience = 14. # Seconds to wait until the ball is where it shall be
         self.lag = [0.,0.,.5] # What the shapes follow: the ball, late, and the share of the first team
         self.apart = {} # Person -> time and metres by which the last touch was out of the shape
         self.waits = -99.,None # When a set piece was played, and the places [22,2] in it
@@ -258,7 +259,7 @@ def keep(self:Story, man, aim, left):
     speed = min(rng.uniform(1., 4.5), metres/seconds)
     self.receive(man, seconds, (dx/metres,dy/metres), speed)
 
-# %% ../../nbs/01a_world/06c_chain.ipynb #68d8a8e2
+# %% ../../nbs/01a_world/06c_chain.ipynb #657882b3
 @patch
 def play_until(self:Story,
     due:float, # Time at which something is due, in seconds
@@ -270,7 +271,7 @@ def play_until(self:Story,
     for k in range(300):
         left = due-self.t
         there = aim is None or hypot(self.x-aim[0], self.y-aim[1])<reach
-        if left<1 and self.team==team and (there or left<-14): return
+        if left<1 and self.team==team and (there or left<-self.patience): return
         lost = .16
         if self.team==team and left<9: lost = 0.
         if self.team!=team and left<10: lost = .75

@@ -41,7 +41,7 @@ def _by_class(tempo, label, factor):
         elif o in tempo.chances: tempo.chances[o] = min(.95, tempo.chances[o]*factor)
         else: tempo.subs *= factor
 
-# %% ../../nbs/01a_world/07_play.ipynb #2461e03c
+# %% ../../nbs/01a_world/07_play.ipynb #e5cd803b
 def _fault(rates, remedy): return SoccerKDError.of("rates", f"{rates!r} can't be used", remedy)
 
 def _factor(o, rates):
@@ -58,7 +58,7 @@ def tempo_of(
     if rates is None: return tempo
     if isinstance(rates, str):
         if rates!="dense": raise _fault(rates, 'the only word is "dense"')
-        live = {k: v*LIVE/3.5 for k,v in tempo.causes.items()}
+        live = {k: v*LIVE/2.5 for k,v in tempo.causes.items()}
         return Tempo(live, tempo.chances, .25, 40., True)
     if isinstance(rates, dict):
         for label,o in rates.items():

@@ -33,7 +33,7 @@ class Tempo:
     subs:float = SUBS # Substitutions of a team in 90 minutes
     deck:bool = False # Does everything come in turn, as in dense matches?
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #83c17ff5
+# %% ../../nbs/01a_world/06d_rules.ipynb #ed94c60a
 FLOORS = {"Corner":8., "Direct free-kick":8., "Penalty":11., "Kick-off":14.} # Seconds that people need to get there
 NOBODY = -1 # The player of an event that has none
 
@@ -44,6 +44,7 @@ class Match(Story):
         self.seconds,self.tempo,self.sides = seconds,tempo or Tempo(),sides
         self.booked,self.off = set(booked),set(off)
         self.due_subs,self.swaps,self.gone = [],[],[] # (time, team); (time, person); (time, person, time of return or None)
+        if self.tempo.deck: self.patience = 4.
         self.plans = [] # What has to come, in dense matches
 
 @patch
@@ -268,18 +269,21 @@ def due_goal_kick(self:Match, due, team, plan):
     y = rng.choice((-1, 1))*rng.uniform(5, 28)
     self.goal_kick(team, self.leave("pass", sign*(LENGTH/2+3), y, 17.))
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #8b73c179
+# %% ../../nbs/01a_world/06d_rules.ipynb #ac64ac70
 @patch
 def due_throw_in(self:Match, due, team, plan):
     "The ball goes over a touch line; `team` throws"
     rng = self.rng
     side = 1 if self.y+rng.gauss(0, 15)>0 else -1
     x = self.x+rng.gauss(0, 18)
-    self.play_until(due, 1-team, (max(-48, min(48, x)), side*29.), 12.)
+    self.play_until(due, 1-team, (max(-48, min(48, x)), side*29.), 16.)
     side = 1 if self.y>0 else -1
-    ahead = self.signs[1-team]*rng.uniform(0, 12)
+    way = WIDTH/2-abs(self.y)
+    ahead = self.signs[1-team]*rng.uniform(0, 12+.5*way)
     x = max(-51, min(51, self.x+ahead))
-    crossed = self.leave("pass" if rng.random()<.6 else "block", x, side*(WIDTH/2+2.5), 12.)
+    far = way>15 # A high ball that is too long
+    kind = "pass" if far or rng.random()<.6 else "block"
+    crossed = self.leave(kind, x, side*(WIDTH/2+2.5), 17. if far else 12., .8 if far else None)
     self.throw_in(team, crossed)
 
 @patch
@@ -424,7 +428,7 @@ def kick_off(self:Match, team, t):
     self.send(-self.signs[team]*self.rng.uniform(8, 16), self.rng.uniform(-8, 8))
     self.keep(self.nearest(team, self.x, self.y, but=self.man), None, 9.)
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #64c8fdb8
+# %% ../../nbs/01a_world/06d_rules.ipynb #3d7d8e00
 @patch
 def due_foul(self:Match, due, team, plan):
     "A foul against `team`"
@@ -433,7 +437,11 @@ def due_foul(self:Match, due, team, plan):
     if kind=="Penalty": aim = sign*rng.uniform(39, 46),rng.uniform(-12, 12)
     elif kind=="Direct free-kick": aim = sign*rng.uniform(22, 34),rng.uniform(-20, 20)
     else: aim = max(-46, min(30, self.x*sign+rng.gauss(0, 18)))*sign,max(-30, min(30, self.y+rng.gauss(0, 14)))
-    self.play_until(due, team, aim, 6. if kind=="Penalty" else 10.)
+    if kind=="Indirect free-kick" and self.tempo.deck: aim = None
+    self.play_until(due, team, aim, 10.)
+    for k in range(12):
+        if kind!="Penalty" or (self.in_box(sign) and self.team==team): break
+        self.step((sign*44,0.), 1., 0. if self.team==team else .8)
     self.foul(self.t, team, plan)
 
 @patch
@@ -445,7 +453,7 @@ def in_box(self:Match, sign)->bool:
 def foul(self:Match, t, team, plan, swap=False):
     "`team` gets a free kick or a penalty"
     sign,kind = self.signs[team],plan["kind"]
-    if kind=="Penalty" and not self.in_box(sign): self.x,self.y = self._into_box(sign)
+    if kind=="Penalty" and not self.in_box(sign): kind = "Direct free-kick" # Nobody got there
     if kind!="Penalty" and self.in_box(sign): team,kind,swap = 1-team,"Indirect free-kick",True
     if swap or self.team!=team: victim,fouler = self.nearest(team, self.x, self.y),self.nearest(1-team, self.x, self.y)
     else: victim,fouler = self.man,self.nearest(1-team, self.x, self.y)
@@ -460,11 +468,6 @@ def foul(self:Match, t, team, plan, swap=False):
     self.knots.append((self.t, self.x, self.y, -.11, STILL))
     card = plan["card"] if "card" in plan else self.draw_card(fouler, kind)
     self.free_kick(kind, team, since, fouler, card, plan)
-
-@patch
-def _into_box(self:Match, sign):
-    "The nearest place in the penalty area"
-    return sign*max(self.x*sign, LENGTH/2-BOX[0]+1.), max(-19., min(19., self.y))
 
 # %% ../../nbs/01a_world/06d_rules.ipynb #b8cc657a
 @patch
@@ -534,14 +537,14 @@ def due_offside(self:Match, due, team, plan):
     self.restart("Indirect free-kick", 1-team, self.x, self.y, self.stop(self.t, "Offside", "Indirect free-kick"))
     self.go_on()
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #3ed9f7da
+# %% ../../nbs/01a_world/06d_rules.ipynb #7c79ef4a
 def _fouls(*cards, kind="Indirect free-kick"): return [("Foul", dict(kind=kind, card=o)) for o in cards]
 
 DECK = ([("Shots on target", dict(on=True, end=o)) for o in ("goal","held","behind")]
     + [("Shots off target", dict(on=False))]*2
     + [("Throw-in", {})]*4 + [("Clearance", {})]*2 + [("Corner", {})]*2 + [("Offside", {})]*2
     + _fouls(None, None, "Yellow card", "Red card", "Yellow->red card")
-    + _fouls(None, "Yellow card", kind="Direct free-kick") + _fouls("Yellow card", kind="Penalty"))
+    + _fouls(None, "Yellow card", kind="Direct free-kick") + [("Foul", dict(kind="Penalty", card=None, end="behind"))])
 
 # %% ../../nbs/01a_world/06d_rules.ipynb #d741165f
 DUE = {"Throw-in":Match.due_throw_in, "Clearance":Match.due_goal_kick, "Corner":Match.due_corner, "Foul":Match.due_foul,
