@@ -42,28 +42,28 @@ def _open_play(story, ball, own): # Places [N,22,2]
         res.append(facing(team_shape(story.forms[k], ball*sign, has), np.array(sign)))
     return np.concatenate(res, 1)
 
-# %% ../../nbs/01a_world/07a_motion.ipynb #a5c69564
+# %% ../../nbs/01a_world/07a_motion.ipynb #30811c68
 def _smooth(u): return np.clip(u, 0, 1)**2*(3-2*np.clip(u, 0, 1))
 
-def _way(t, base, piece, places): # How much a set piece counts [n,22], and from which step of the base on
-    "Walk to the places of a set piece, as fast as people can, and back"
-    start,end = piece[:2]
+def _walk(t, base, start, end, places): # `base` [N,k,2] and `places` [k,2] of the same people
+    "Walk to places until `end`, as fast as people can, and back"
     lo,hi = np.searchsorted(t, [start, end+LONGEST])
     when = t[lo:hi,None]
     walk = max(min(14., .85*(end-start)), 1.)
     far = np.linalg.norm(places-base[lo], axis=1)
     most = np.clip(5.2*walk/np.maximum(far, .1), 0, 1) # Who can't get there in time gets nearer
-    after = still_there(np.maximum(when-end, 0), places-base[lo:hi])
-    return lo,_smooth((when-start)/walk)*most*after
+    ways = places-base[lo:hi]
+    weight = _smooth((when-start)/walk)*most*still_there(np.maximum(when-end, 0), ways)
+    base[lo:hi] += ways*weight[...,None]
 
 def _set_pieces(story, t, base):
-    "Walk to the places of set pieces, and back"
-    for piece in story.pieces:
-        _,_,label,team,x,y = piece
-        if label not in SET_PIECES: continue
-        places = pieces_of(label, team, story.signs[team], x, y)
-        lo,weight = _way(t, base, piece, places)
-        base[lo:lo+len(weight)] += (places-base[lo:lo+len(weight)])*weight[...,None]
+    "Walk to the places of set pieces, and back; then the errands of a few"
+    for start,end,places in story.pieces: _walk(t, base, start, end, places)
+    for start,end,spots in story.errands:
+        who = list(spots)
+        part = base[:,who]
+        _walk(t, part, start, end, np.array(list(spots.values())))
+        base[:,who] = part
     return base
 
 def _wander(seed, t): # [N,22,2], in metres

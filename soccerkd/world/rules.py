@@ -16,12 +16,12 @@ from .rates import *
 from .shape import *
 from .chain import *
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #df2fba56
-CAUSES = {"Throw-in":37.6, "Clearance":4.6, "Corner":5.2, "Foul":23.2, "Offside":4.3, "Shots on target":8.9,
-    "Shots off target":7.6, "clear":1.5} # What ends a stretch of play, times in a real game; "clear" is a clearance in play
-LIVE = 29. # Mean seconds of live play until a cause is due
-CHANCES = {"Goal":.275, "Penalty":.0168, "Direct free-kick":.165, "Yellow card":.176, "Red card":.0046,
-    "Yellow->red card":.09} # Of a shot on target, or of a foul; the last one of a foul by somebody who is booked
+# %% ../../nbs/01a_world/06d_rules.ipynb #48978df3
+CAUSES = {"Throw-in":37.6, "Clearance":5.4, "Corner":5.4, "Foul":23.0, "Offside":4.4, "Shots on target":9.8,
+    "Shots off target":8.4, "clear":1.5} # What ends a stretch of play, times in a real game; "clear" is a clearance in play
+LIVE = 29.5 # Mean seconds of live play until a cause is due
+CHANCES = {"Goal":.27, "Penalty":.018, "Direct free-kick":.2, "Yellow card":.185, "Red card":.0046,
+    "Yellow->red card":.13} # Of a shot on target, or of a foul; the last one of a foul by somebody who is booked
 SUBS = 2.85 # Substitutions of a team in 90 minutes
 
 @dataclass
@@ -33,7 +33,7 @@ class Tempo:
     subs:float = SUBS # Substitutions of a team in 90 minutes
     deck:bool = False # Does everything come in turn, as in dense matches?
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #ed94c60a
+# %% ../../nbs/01a_world/06d_rules.ipynb #b96b70bb
 FLOORS = {"Corner":8., "Direct free-kick":8., "Penalty":11., "Kick-off":14.} # Seconds that people need to get there
 NOBODY = -1 # The player of an event that has none
 
@@ -44,7 +44,9 @@ class Match(Story):
         self.seconds,self.tempo,self.sides = seconds,tempo or Tempo(),sides
         self.booked,self.off = set(booked),set(off)
         self.due_subs,self.swaps,self.gone = [],[],[] # (time, team); (time, person); (time, person, time of return or None)
+        self.played = 0. # When play was restarted
         if self.tempo.deck: self.patience = 4.
+        self.errands = [] # (start, end, person -> place): ways of a few people while play is stopped
         self.plans = [] # What has to come, in dense matches
 
 @patch
@@ -93,7 +95,7 @@ def _fall(self:Match, x, y, height):
     self.follow(max(.25, (2*height/9.81)**.5))
     self.knots.append((self.t, self.x, self.y, -.11, STILL))
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #592e6549
+# %% ../../nbs/01a_world/06d_rules.ipynb #8f32bfe6
 @patch
 def restart(self:Match,
     label:str, # The event that it is
@@ -110,13 +112,19 @@ def restart(self:Match,
     self.x,self.y = x,y
     self.knots.append((start+.75*wait, x, y, -.11, STILL))
     self.follow(wait)
-    self.pieces.append((start, t, label, team, x, y))
-    if label in SET_PIECES: self.waits = t,pieces_of(label, team, self.signs[team], x, y)
+    if label in SET_PIECES: self.prepare(label, start, t, team, x, y)
     keeper = label=="Clearance"
     if man is None: man = team*11 if keeper else self.nearest(team, x, y)
-    self.man = man
+    self.man,self.played = man,t
     self.near.append((t-.8, man, x-.8*self.signs[team], y))
     self.note(label, team, man)
+
+@patch
+def prepare(self:Match, label, start, t, team, x, y):
+    "Everybody goes to the places of a set piece"
+    places = pieces_of(label, team, self.signs[team], x, y, self.rng.randrange(2**31))
+    self.pieces.append((start, t, places))
+    self.waits = t,places
 
 # %% ../../nbs/01a_world/06d_rules.ipynb #631b8203
 @patch
@@ -153,7 +161,7 @@ def show_card(self:Match, t, man, card):
 
 REFEREE = 22 # Number of the referee; 23 and 24 are the assistants
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #59009c9d
+# %% ../../nbs/01a_world/06d_rules.ipynb #6387c170
 BENCH = 0., -WIDTH/2-.6 # Where players are exchanged, opposite to the main camera
 
 @patch
@@ -168,14 +176,16 @@ def substitute(self:Match, since, due)->float: # Earliest time of the restart
         man = self.rng.choice(men)
         self.swaps.append((t, man))
         self.note("Substitution", team, man, t, BENCH)
-        self.near.append((t, man, *BENCH))
+        self.errands.append((since, t, {man:BENCH}))
+        px,py = self.shapes()[man]
+        self.apart[man] = t,BENCH[0]-px,BENCH[1]-py
         board = max(4*self.tempo.dead, 1.5)
         self.near += [(t-board, REFEREE+1, 2., BENCH[1]-.6), (t+board/2, REFEREE+1, 2., BENCH[1]-.6)]
         self.acts.append((t-board, t+board/2, REFEREE+1, "show_board"))
         t += self.rng.uniform(0, 12)*self.tempo.dead
     return t+self.pause("Substitution", "Restart")
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #ee155615
+# %% ../../nbs/01a_world/06d_rules.ipynb #c5df78f6
 @patch
 def throw_in(self:Match, team, since, cause="Ball out of play"):
     "From where the ball left"
@@ -187,7 +197,7 @@ def throw_in(self:Match, team, since, cause="Ball out of play"):
     self.touch("throw", FLIES, 2.)
     way = min(1., 16/max(hypot(px-x, py-y), 1))
     self.send(x+(px-x)*way, y+(py-y)*way, 11., True)
-    self.keep(mate, None, 9.)
+    self.keep(mate, None, 2.5)
 
 @patch
 def goal_kick(self:Match, team, since):
@@ -209,9 +219,9 @@ def long_ball(self:Match, long:float): # Probability
     man = mate if rng.random()<.6 or not far else self.nearest(1-self.team, x, y)
     if head: self.head_on(man)
     else: self.man = man
-    self.keep(self.man, None, 9.)
+    self.keep(self.man, None, 2.5)
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #7d36fa31
+# %% ../../nbs/01a_world/06d_rules.ipynb #5ec290ee
 @patch
 def corner(self:Match, team, since):
     "A cross from the corner"
@@ -238,7 +248,7 @@ def cross(self:Match):
     self.act("header", self.man)
     self.send(sign*rng.uniform(22, 32), rng.uniform(-18, 18), 15., True)
     back = team if rng.random()<.45 else 1-team
-    self.keep(self.nearest(back, self.x, self.y), None, 9.)
+    self.keep(self.nearest(back, self.x, self.y), None, 2.5)
 
 # %% ../../nbs/01a_world/06d_rules.ipynb #8c2e1fc0
 @patch
@@ -269,7 +279,7 @@ def due_goal_kick(self:Match, due, team, plan):
     y = rng.choice((-1, 1))*rng.uniform(5, 28)
     self.goal_kick(team, self.leave("pass", sign*(LENGTH/2+3), y, 17.))
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #ac64ac70
+# %% ../../nbs/01a_world/06d_rules.ipynb #b73c0e67
 @patch
 def due_throw_in(self:Match, due, team, plan):
     "The ball goes over a touch line; `team` throws"
@@ -295,7 +305,7 @@ def due_clearance(self:Match, due, team, plan):
     self.touch("clear", FLIES)
     self.act("kick", self.man)
     self.send(self.x+sign*rng.uniform(30, 45), max(-30, min(30, self.y+rng.uniform(-15, 15))), 18., True)
-    self.keep(self.nearest(1-team if rng.random()<.6 else team, self.x, self.y), None, 9.)
+    self.keep(self.nearest(1-team if rng.random()<.6 else team, self.x, self.y), None, 2.5)
 
 # %% ../../nbs/01a_world/06d_rules.ipynb #385f90ed
 @patch
@@ -319,14 +329,14 @@ def finish(self:Match, team, on, head=False, kind="shot", end=None):
     if on: self.on_target(team, rng.uniform(14, 18) if head else rng.uniform(20, 29), end)
     else: self.off_target(team, rng.uniform(13, 17) if head else rng.uniform(19, 27))
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #42ff7ae9
+# %% ../../nbs/01a_world/06d_rules.ipynb #703f94b3
 @patch
 def off_target(self:Match, team, speed):
     "Wide, or over the bar: a goal kick; one in fifteen is blocked and stays in play"
     sign,rng = self.signs[team],self.rng
     if rng.random()<.07:
         self.send(self.x+sign*2, self.y, 20.)
-        return self.keep(self.nearest(1-team, self.x, self.y), None, 9.)
+        return self.keep(self.nearest(1-team, self.x, self.y), None, 2.5)
     over = rng.random()<.45
     y = rng.uniform(-4, 4) if over else rng.choice((-1, 1))*rng.uniform(4.2, 10)
     height = rng.uniform(2.8, 5) if over else rng.uniform(.2, 2.2)
@@ -350,7 +360,7 @@ def dive(self:Match, team, y, x0):
     self.near.append((self.t, keeper, sign*(LENGTH/2-.7), reach))
     if abs(reach)>1: self.acts.append((self.t-.5, self.t+1.4, keeper, "dive"))
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #8c998eb8
+# %% ../../nbs/01a_world/06d_rules.ipynb #d499cc0e
 @patch
 def on_target(self:Match, team, speed, end=None):
     "A goal, or a save"
@@ -364,13 +374,13 @@ def on_target(self:Match, team, speed, end=None):
     self.man = (1-team)*11
     if end=="behind":
         side = 1 if y>0 else -1
-        crossed = self.leave("save", sign*(LENGTH/2+2.5), side*rng.uniform(5, 9), 9., height*.6)
+        crossed = self.leave("save", sign*(LENGTH/2+1.2), side*rng.uniform(10, 15), 9., height*.6)
         return self.corner(team, crossed)
     self.touch("catch" if end=="held" else "save", STILL if end=="held" else ROLLS, height)
     if end=="held": return self.held()
     self.send(sign*rng.uniform(40, 47), max(-18, min(18, y*4)), 9.)
     back = team if rng.random()<.4 else 1-team
-    self.keep(self.nearest(back, self.x, self.y), None, 9.)
+    self.keep(self.nearest(back, self.x, self.y), None, 2.5)
 
 @patch
 def held(self:Match):
@@ -381,7 +391,7 @@ def held(self:Match):
     self.near.append((self.t, self.man, self.x-sign*.5, self.y))
     self.long_ball(.5)
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #a99577be
+# %% ../../nbs/01a_world/06d_rules.ipynb #0a20ec48
 @patch
 def goal(self:Match, team, y, height, speed):
     "Over the line, into the net, joy, and back to the centre"
@@ -406,12 +416,12 @@ def celebrate(self:Match, team, since):
     side = rng.choice((-1, 1))
     last = since+14*max(self.tempo.dead, .4)
     mates = [o for o in range(team*11+1, team*11+11) if o not in self.off]
+    spots = {}
     group = [self.shooter]+rng.sample([o for o in mates if o!=self.shooter], 4)
     for k,man in enumerate(group):
-        x,y = sign*(44-2*(k%3)),side*(29-1.6*k)
-        self.near.append((since+(last-since)*.6+.5*k, man, x, y))
-        self.near.append((last, man, x, y))
+        spots[man] = sign*(44-2*(k%3)),side*(29-1.6*k)
         self.acts.append((since+1+.4*k, last, man, "celebrate"))
+    self.errands.append((since, last, spots))
 
 @patch
 def kick_off(self:Match, team, t):
@@ -420,13 +430,12 @@ def kick_off(self:Match, team, t):
     else:
         self.man = team*11+10
         if self.man in self.off: self.man = self.nearest(team, 0, 0)
-        self.pieces.append((-20., 0., "Kick-off", team, 0., 0.))
-        self.waits = 0.,pieces_of("Kick-off", team, self.signs[team], 0., 0.)
+        self.prepare("Kick-off", -20., 0., team, 0., 0.)
         self.note("Kick-off", team, self.man)
     self.touch("kick_off", ROLLS)
     self.act("kick", self.man)
     self.send(-self.signs[team]*self.rng.uniform(8, 16), self.rng.uniform(-8, 8))
-    self.keep(self.nearest(team, self.x, self.y, but=self.man), None, 9.)
+    self.keep(self.nearest(team, self.x, self.y, but=self.man), None, 2.5)
 
 # %% ../../nbs/01a_world/06d_rules.ipynb #3d7d8e00
 @patch
@@ -469,7 +478,7 @@ def foul(self:Match, t, team, plan, swap=False):
     card = plan["card"] if "card" in plan else self.draw_card(fouler, kind)
     self.free_kick(kind, team, since, fouler, card, plan)
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #b8cc657a
+# %% ../../nbs/01a_world/06d_rules.ipynb #6da248fc
 @patch
 def draw_card(self:Match, man, kind)->str: # A card, or None
     "What the referee shows; more often where it hurts"
@@ -503,7 +512,7 @@ def go_on(self:Match):
     "A free kick that is passed"
     u = self.x*self.signs[self.team]
     if u<-30 and self.rng.random()<.5: return self.long_ball(.6)
-    self.step(None, 9.)
+    self.step(None, 2.5)
 
 @patch
 def penalty(self:Match, team, t, end=None):
@@ -546,7 +555,7 @@ DECK = ([("Shots on target", dict(on=True, end=o)) for o in ("goal","held","behi
     + _fouls(None, None, "Yellow card", "Red card", "Yellow->red card")
     + _fouls(None, "Yellow card", kind="Direct free-kick") + [("Foul", dict(kind="Penalty", card=None, end="behind"))])
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #d741165f
+# %% ../../nbs/01a_world/06d_rules.ipynb #05caea0d
 DUE = {"Throw-in":Match.due_throw_in, "Clearance":Match.due_goal_kick, "Corner":Match.due_corner, "Foul":Match.due_foul,
     "Offside":Match.due_offside, "Shots on target":Match.due_shot, "Shots off target":Match.due_shot, "clear":Match.due_clearance}
 
@@ -601,6 +610,15 @@ def come_back(self:Match):
         self.note("Substitution", man//11, man, at=BENCH)
 
 @patch
+def for_whom(self:Match, cause, left)->int: # A team
+    "Who shoots, is fouled or throws: attacks go on, and what happens at once happens to who has the ball"
+    quick = left<6 and self.rng.random()<.8
+    if cause=="Foul" and quick: return self.team
+    if cause=="Throw-in" and quick: return 1-self.team
+    same = .66 if cause in ("Shots on target","Shots off target","Offside") else .5
+    return self.team if self.rng.random()<same else 1-self.team
+
+@patch
 def run(self:Match, first:int): # The team that kicks off
     "Write the whole half"
     self.kick_off(first, 0.)
@@ -608,9 +626,9 @@ def run(self:Match, first:int): # The team that kicks off
     while self.t<self.seconds:
         cause,plan = self.draw()
         self.come_back()
-        same = .66 if cause in ("Shots on target","Shots off target","Offside") else .5
-        team = self.team if self.rng.random()<same else 1-self.team
+        due = max(self.played, self.t-6)+self.rng.expovariate(rate)
+        team = self.for_whom(cause, due-self.t)
         if self.tempo.deck: team = self.handy(cause, plan, team)
         if plan.get("card")=="Yellow->red card": team = self.against_booked(team)
-        DUE[cause](self, self.t+self.rng.expovariate(rate), team, plan)
+        DUE[cause](self, due, team, plan)
     return self

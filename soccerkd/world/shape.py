@@ -49,10 +49,10 @@ def facing(
     "Turn a team's coordinates by half a circle if it attacks to the left"
     return np.asarray(places)*np.asarray(sign)[...,None]
 
-# %% ../../nbs/01a_world/06b_shape.ipynb #ac564551
-_box = np.array([(43,-5),(46,-2),(48,1),(44,3),(46,6),(42,0),(34,-6),(34,8)], float) # Attackers before a cross
-_cover = np.array([(5,-8),(3,8)], float)
-_guard = np.array([(51,-3.2),(47.5,-4.5),(48.5,-1),(49,2),(46.5,4),(48,6.5),(44,-3),(43.5,3),(37,0),(16,4)], float)
+# %% ../../nbs/01a_world/06b_shape.ipynb #4acfae87
+_box = np.array([(42,-8),(45.5,-3),(49,0),(43,3),(46,7),(39.5,-1),(33,-9),(34,10)], float) # Attackers before a cross
+_cover = np.array([(5,-10),(1,9)], float)
+_guard = np.array([(51,-3.2),(47,-6),(49,-2),(50,2),(46.5,4.5),(47.5,9),(43.5,-5),(42.5,2),(36,4),(16,4)], float)
 
 def _cross(ball): # A corner or a free kick that is crossed: takers' side, then the others
     near = np.sign(ball[1]) or 1.
@@ -67,7 +67,7 @@ def _penalty(ball):
     theirs = np.column_stack([arc, y+1.5])
     return np.vstack([[(-40.,0)], ours]), np.vstack([[(52.3,0)], theirs])
 
-# %% ../../nbs/01a_world/06b_shape.ipynb #00e032d6
+# %% ../../nbs/01a_world/06b_shape.ipynb #26d69308
 def _wall(ball): # A free kick at goal: four in the wall, the others before the goal
     ours,theirs = _cross(ball)
     goal = np.array([LENGTH/2,0.])-ball
@@ -99,7 +99,11 @@ def pieces_of(
     team:int, # 0 or 1, who plays the ball
     sign:int, # Where that team attacks
     x:float, y:float, # The ball, in metres
+    seed:int=None, # Of the differences from case to case; None for none
 )->np.ndarray: # Places [22,2] of everybody, in pitch coordinates
     "A set piece on the pitch"
     teams = set_piece(what, (x*sign, y*sign))
+    if what in ("Corner","cross") and seed is not None:
+        stray = np.random.default_rng(seed).normal(0, 1.3, (2,10,2))
+        for o,d in zip(teams, stray): o[1:] = np.minimum(o[1:]+d, (LENGTH/2-.6, 99.))
     return np.concatenate(teams if team==0 else teams[::-1])*sign
