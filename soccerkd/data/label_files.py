@@ -63,7 +63,7 @@ def _with_slashes(year, month, day, clock, hour, minute):
     date = f"{day}/{month}/{year}"
     return f"{date} - {hour}:{minute}" if clock else date
 
-# %% ../../nbs/02_data/12a_label_files.ipynb #9be800c5
+# %% ../../nbs/02_data/12a_label_files.ipynb #bbcc8952
 label_columns = ["start", "end", "label", "score", "peak", "half", "team", "visibility"]
 
 def label_table(
@@ -82,14 +82,17 @@ def label_table(
     if "visible" in df: df["visibility"] = np.where(df.pop("visible").astype(bool), "visible", "not shown")
     for k,usual in dict(score=1., team="not applicable", visibility="visible").items():
         df[k] = df[k].fillna(usual) if k in df else usual
+    odd = df["visibility"][~df["visibility"].isin(_seen)]
+    if len(odd): raise SoccerKDError.of(name, f"have the visibility {odd.iloc[0]!r}", f"use {' or '.join(_seen)}")
     time = df.pop("time").astype(float)
     df = df.assign(start=time, end=time, peak=time, half=df["half"].astype("int64"), label=df["label"].astype("str"))
     more = [o for o in df if o not in label_columns]
     return Events(df[label_columns+more], vocab=_vocab(classes, df), settings=dict(game=str(game)))
 
-# %% ../../nbs/02_data/12a_label_files.ipynb #e6faf62d
+# %% ../../nbs/02_data/12a_label_files.ipynb #0547959a
 def _vocab(classes, df): return list(dict.fromkeys(df["label"])) if classes is None else list(classes)
 
+_seen = "visible", "not shown"
 def _check_rows(df, classes, name):
     "Refuse halves, times and labels that there are not"
     def no(fault, remedy): raise SoccerKDError.of(name, fault, remedy)
