@@ -30,8 +30,8 @@ class Piece:
         points = np.concatenate([np.reshape(o, (-1,3)) for o in self.points])
         return points.mean(0)+self.beyond
 
-# %% ../../nbs/01a_world/08d_props.ipynb #39747af9
-def _sixteenths(px): return np.round((np.clip(px, -2000, 2000)-.5)*16).astype(np.int32)
+# %% ../../nbs/01a_world/08d_props.ipynb #04a0e1ec
+def _sixteenths(px): return np.round((np.clip(px, -30000, 30000)-.5)*16).astype(np.int32)
 def _bars(piece, camera): # Thick lines as outlines in pixels, one a bar
     ends = np.array(piece.points, float)
     px,depth = project(camera.matrix, ends.reshape(-1, 3))
@@ -118,9 +118,9 @@ def mesh_width(
     least = 4*far/camera.f
     return next((o for o in (.12,.2,.3,.45,.65) if o>=least), 1.)
 
-# %% ../../nbs/01a_world/08d_props.ipynb #08d5ffc4
+# %% ../../nbs/01a_world/08d_props.ipynb #70525c07
 BENCH = (-14., 14.) # Middle of the two benches along the pitch, in metres
-BENCH_Y = WIDTH/2+3.6 # Where people sit, on the main camera's side
+BENCH_Y = -WIDTH/2-3.6 # Where people sit, opposite to the main camera
 @lru_cache
 def _corner(cloth:tuple)->list: # Of the four corner flags
     res = []
@@ -135,12 +135,12 @@ def _dugouts(colour:tuple)->list: # Of the two benches
     dark = tuple(int(.55*o) for o in colour)
     res = []
     for x in BENCH:
-        l,r,y,b = x-4.2,x+4.2,BENCH_Y-.9,BENCH_Y+.75
+        l,r,y,b = x-4.2,x+4.2,BENCH_Y+.9,BENCH_Y-.75
         quad = lambda *o: [np.array(o, float)]
-        res.append(Piece(quad((l,b,0),(r,b,0),(r,b,-2.1),(l,b,-2.1)), dark, beyond=(0,4,0)))
-        res.append(Piece(quad((l,b-.1,-.42),(r,b-.1,-.42),(r,b-.55,-.42),(l,b-.55,-.42)), (40,42,50), beyond=(0,2,0)))
+        res.append(Piece(quad((l,b,0),(r,b,0),(r,b,-2.1),(l,b,-2.1)), dark, beyond=(0,-4,0)))
+        res.append(Piece(quad((l,b+.1,-.42),(r,b+.1,-.42),(r,b+.55,-.42),(l,b+.55,-.42)), (40,42,50), beyond=(0,-2,0)))
         for e in (l,r): res.append(Piece(quad((e,b,0),(e,y,0),(e,y,-2.0),(e,b,-2.1)), (150,170,185), 0., .45))
-        res.append(Piece(quad((l,b,-2.1),(r,b,-2.1),(r,y,-2.25),(l,y,-2.25)), colour, beyond=(0,-2,-4)))
+        res.append(Piece(quad((l,b,-2.1),(r,b,-2.1),(r,y,-2.25),(l,y,-2.25)), colour, beyond=(0,2,-4)))
     return res
 
 # %% ../../nbs/01a_world/08d_props.ipynb #4fcad839

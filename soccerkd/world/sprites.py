@@ -385,7 +385,7 @@ def _shade_parts()->tuple: # Pairs of points and radii, in metres
     return pairs, np.array([o[2:] for o in res])
 _SHADES,_SHADE_RADII = _shade_parts()
 
-# %% ../../nbs/01a_world/08c_sprites.ipynb #8f43bf05
+# %% ../../nbs/01a_world/08c_sprites.ipynb #4c414245
 def shadows(
     view:np.ndarray, # Picture [H,W,3] uint8, changed in place
     joints:np.ndarray, # Skeletons [P,points,3], in metres
@@ -407,7 +407,7 @@ def shadows(
         rings = rings[(depth>.3).all(1)]
         px = apply_homography(ground, rings.reshape(-1, 2)).reshape(rings.shape)
         inside = (px.max(1)>0).all(1)&(px.min(1)<camera.size).all(1)
-        for q in np.round(np.clip(px[inside], -2000, 2000)*16-8).astype(np.int32):
+        for q in np.round(np.clip(px[inside], -30000, 30000)*16-8).astype(np.int32):
             cv2.fillConvexPoly(mask, q, 255, cv2.LINE_8, 4)
         _darken(view, mask, dark)
 _RING = np.stack([np.cos(np.arange(7)*2*np.pi/7), np.sin(np.arange(7)*2*np.pi/7)], 1)

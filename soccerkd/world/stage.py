@@ -116,6 +116,19 @@ def _check(people): # Refuse records that nobody can draw
     wrong = people['kit'][(people['kit']<0)|(people['kit']>=KITS)]
     if len(wrong): raise SoccerKDError.of(f'kit {wrong[0]}', 'does not exist', f'choose a number from 0 to {KITS-1}')
 
+# %% ../../nbs/01a_world/08_stage.ipynb #af638fb3
+@patch
+def bench(self:Stage,
+    n:int=7, # On each of the two benches
+)->np.ndarray: # Records [2n]
+    "Who sits on the benches: staff, and players in the colours of their team"
+    rng = rng_for('bench', self.seed)
+    spots = [(x+(i-(n-1)/2)*.95, BENCH_Y-.35) for x in BENCH for i in range(n)]
+    team = np.arange(2*n)//n
+    staff = np.arange(2*n)%n<3
+    turn = rng.uniform(-.25, .25, 2*n)
+    return make_people(spots, 'sit', kit=np.where(staff, 5, team), heading=np.pi/2+turn, who=64+np.arange(2*n))
+
 # %% ../../nbs/01a_world/08_stage.ipynb #0155f532
 def _sharp(
     camera:Camera, # Where from
