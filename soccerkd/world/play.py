@@ -250,7 +250,7 @@ def _shirts(teams, halves): # Per half: shirts at its start, and swaps with the 
         res.append((start, swaps))
     return res
 
-# %% ../../nbs/01a_world/07_play.ipynb #fe302a68
+# %% ../../nbs/01a_world/07_play.ipynb #1ad90183
 def _play(minutes, seed, rates, attempt):
     "One try"
     rng = random.Random(seed_for("play", seed, attempt))
@@ -265,8 +265,8 @@ def _play(minutes, seed, rates, attempt):
         half.gone = [(-60., o, None) for o in off]
         if k: _at_half_time(half, rng)
         half.run(first if k==0 else 1-first)
-        booked,plans,late = half.booked,half.plans,{o[1] for o in half.gone if o[0]-2>=seconds}
-        off = half.off-late
+        late = {o[3] for o in half.events if o[0]>=seconds and "card" in o[1]} # Shown after the whistle
+        booked,off,plans = half.booked-late,half.off-late,half.plans
         halves.append(half)
     shirts = _shirts(teams, halves)
     made = [Half(seconds, h, teams, *s, seed_for("motion", seed, k)) for k,(h,s) in enumerate(zip(halves, shirts))]
