@@ -33,7 +33,7 @@ class Tempo:
     subs:float = SUBS # Substitutions of a team in 90 minutes
     deck:bool = False # Does everything come in turn, as in dense matches?
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #b96b70bb
+# %% ../../nbs/01a_world/06d_rules.ipynb #027ad41c
 FLOORS = {"Corner":8., "Direct free-kick":8., "Penalty":11., "Kick-off":14.} # Seconds that people need to get there
 NOBODY = -1 # The player of an event that has none
 
@@ -47,6 +47,7 @@ class Match(Story):
         self.played = 0. # When play was restarted
         if self.tempo.deck: self.patience = 4.
         self.errands = [] # (start, end, person -> place): ways of a few people while play is stopped
+        self.order = DECK # What comes in dense matches, in this order
         self.plans = [] # What has to come, in dense matches
 
 @patch
@@ -551,25 +552,25 @@ def due_offside(self:Match, due, team, plan):
     self.restart("Indirect free-kick", 1-team, self.x, self.y, self.stop(self.t, "Offside", "Indirect free-kick"))
     self.go_on()
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #7c79ef4a
+# %% ../../nbs/01a_world/06d_rules.ipynb #fe68cf69
 def _fouls(*cards, kind="Indirect free-kick"): return [("Foul", dict(kind=kind, card=o)) for o in cards]
 
 DECK = ([("Shots on target", dict(on=True, end=o)) for o in ("goal","held","behind")]
     + [("Shots off target", dict(on=False))]*2
-    + [("Throw-in", {})]*4 + [("Clearance", {})]*2 + [("Corner", {})]*2 + [("Offside", {})]*2
+    + [("Throw-in", {})]*3 + [("Clearance", {}), ("Corner", {})] + [("Offside", {})]*2
     + _fouls(None, None, "Yellow card", "Red card", "Yellow->red card")
     + _fouls(None, "Yellow card", kind="Direct free-kick") + [("Foul", dict(kind="Penalty", card=None, end="behind"))])
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #b8da8103
+# %% ../../nbs/01a_world/06d_rules.ipynb #279dbe2e
 DUE = {"Throw-in":Match.due_throw_in, "Clearance":Match.due_goal_kick, "Corner":Match.due_corner, "Foul":Match.due_foul,
     "Offside":Match.due_offside, "Shots on target":Match.due_shot, "Shots off target":Match.due_shot, "clear":Match.due_clearance}
 
 @patch
 def deal(self:Match)->tuple: # Cause and plan
-    "The next of a shuffled deck in which everything occurs; a second yellow waits until somebody is booked"
+    "The next of a deck in which everything occurs, in nearly the same order each time; a second yellow waits until somebody is booked"
     if not self.plans:
-        self.plans = [(cause,dict(plan)) for cause,plan in DECK]
-        self.rng.shuffle(self.plans)
+        rank = [k+self.rng.uniform(0, 4) for k in range(len(self.order))]
+        self.plans = [(cause,dict(plan)) for _,(cause,plan) in sorted(zip(rank, self.order), key=lambda o: o[0])]
     free = [k for k,(_,o) in enumerate(self.plans) if o.get("card")!="Yellow->red card" or self.booked-self.off]
     return self.plans.pop(free[0]) if free else ("Foul", dict(kind="Indirect free-kick", card="Yellow card"))
 
