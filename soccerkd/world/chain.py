@@ -195,7 +195,7 @@ def wanted(self:Story,
     share = min(1., 6/max(left, 1))
     return x+(aim[0]-x)*share, y+(aim[1]-y)*share
 
-# %% ../../nbs/01a_world/06c_chain.ipynb #5302f7c6
+# %% ../../nbs/01a_world/06c_chain.ipynb #8b86bd94
 @patch
 def step(self:Story,
     aim:tuple, # As in `wanted`
@@ -209,7 +209,7 @@ def step(self:Story,
     lead = 2*self.signs[self.team]
     x,y = x+rng.gauss(lead, 1.5),y+rng.gauss(0, 1.5)
     x,y = min(max(x, -X_MAX), X_MAX),min(max(y, -Y_MAX), Y_MAX)
-    air = hypot(x-self.x, y-self.y)>27
+    air = hypot(x-self.x, y-self.y)>24
     head = self.pass_to(x, y, air)
     man = mate
     if rng.random()<lost: man = self.nearest(1-self.team, x, y)
@@ -223,14 +223,14 @@ def pass_to(self:Story, x, y, air, kind="pass")->bool: # Does it arrive at the h
     self.ball_events.append((self.t, "PASS", self.team))
     self.act("kick", self.man)
     self.send(x, y, air=air)
-    return air and self.rng.random()<.3
+    return air and self.rng.random()<.5
 
 @patch
 def act(self:Story, what, person, before=.35, after=.4):
     "Note what somebody does now"
     self.acts.append((self.t-before, self.t+after, person, what))
 
-# %% ../../nbs/01a_world/06c_chain.ipynb #946e1d0a
+# %% ../../nbs/01a_world/06c_chain.ipynb #89f3edf7
 @patch
 def head_on(self:Story, man:int):
     "A header to the next teammate"
@@ -249,10 +249,10 @@ def head_on(self:Story, man:int):
 def keep(self:Story, man, aim, left):
     "Receive a ball, for a moment or for a run towards the aim"
     rng = self.rng
-    if left>1 and rng.random()<.25: # Played on with one touch
+    if left>1 and rng.random()<.2: # Played on with one touch
         self.man = man
         return
-    seconds = min(.5+rng.expovariate(1/1.5), 5., max(.5, left))
+    seconds = min(.7+rng.expovariate(1/2.1), 7., max(.6, left))
     goal = aim or (self.x+20*self.signs[man//11], self.y)
     dx,dy = goal[0]-self.x+rng.gauss(0, 4),goal[1]-self.y+rng.gauss(0, 4)
     metres = max(hypot(dx, dy), 1.)

@@ -42,7 +42,7 @@ def _open_play(story, ball, own): # Places [N,22,2]
         res.append(facing(team_shape(story.forms[k], ball*sign, has), np.array(sign)))
     return np.concatenate(res, 1)
 
-# %% ../../nbs/01a_world/07a_motion.ipynb #30811c68
+# %% ../../nbs/01a_world/07a_motion.ipynb #c6bec161
 def _smooth(u): return np.clip(u, 0, 1)**2*(3-2*np.clip(u, 0, 1))
 
 def _walk(t, base, start, end, places): # `base` [N,k,2] and `places` [k,2] of the same people
@@ -50,6 +50,7 @@ def _walk(t, base, start, end, places): # `base` [N,k,2] and `places` [k,2] of t
     lo,hi = np.searchsorted(t, [start, end+LONGEST])
     when = t[lo:hi,None]
     walk = max(min(14., .85*(end-start)), 1.)
+    if lo==hi: return # After the half
     far = np.linalg.norm(places-base[lo], axis=1)
     most = np.clip(5.2*walk/np.maximum(far, .1), 0, 1) # Who can't get there in time gets nearer
     ways = places-base[lo:hi]

@@ -250,7 +250,7 @@ def _shirts(teams, halves): # Per half: shirts at its start, and swaps with the 
         res.append((start, swaps))
     return res
 
-# %% ../../nbs/01a_world/07_play.ipynb #fe302a68
+# %% ../../nbs/01a_world/07_play.ipynb #05e3695c
 def _play(minutes, seed, rates, attempt):
     "One try"
     rng = random.Random(seed_for("play", seed, attempt))
@@ -258,21 +258,22 @@ def _play(minutes, seed, rates, attempt):
     seconds,first = minutes*30.,rng.randrange(2)
     subs = _due_subs(rng, tempo, seconds)
     sides,forms = [o.side for o in teams],[o.formation for o in teams]
+    order = rng.sample(DECK, len(DECK))
     halves,booked,off,plans = [],set(),set(),[]
     for k,signs in enumerate([(1,-1),(-1,1)]):
         half = Match(rng, seconds, tempo, sides, booked, off, signs=signs, forms=forms)
-        half.due_subs,half.plans = subs[k],plans
+        half.due_subs,half.order,half.plans = subs[k],order,plans
         half.gone = [(-60., o, None) for o in off]
         if k: _at_half_time(half, rng)
         half.run(first if k==0 else 1-first)
-        booked,plans,late = half.booked,half.plans,{o[1] for o in half.gone if o[0]-2>=seconds}
-        off = half.off-late
+        late = {o[3] for o in half.events if o[0]>=seconds and "card" in o[1]} # Shown after the whistle
+        booked,off,plans = half.booked-late,half.off-late,half.plans
         halves.append(half)
     shirts = _shirts(teams, halves)
     made = [Half(seconds, h, teams, *s, seed_for("motion", seed, k)) for k,(h,s) in enumerate(zip(halves, shirts))]
     return Play(made, teams, seed, rates)
 
-# %% ../../nbs/01a_world/07_play.ipynb #159d0b09
+# %% ../../nbs/01a_world/07_play.ipynb #66a8bea5
 LEAST,LEAST_DENSE = 1.5,8. # Labels a minute
 
 def _good(play, minutes):
@@ -280,7 +281,13 @@ def _good(play, minutes):
     labels = [o for h in play.halves for o in h.events.label]
     if play.rates is None: return len(labels)>=LEAST*minutes
     if not isinstance(play.rates, str): return True
-    return len(labels)>=LEAST_DENSE*minutes and (minutes<10 or len(set(labels))==len(EVENT_CLASSES))
+    if len(labels)<LEAST_DENSE*minutes: return False
+    parts = [set() for _ in range(int(minutes//10))] # Of ten minutes each
+    for k,h in enumerate(play.halves):
+        for t,label in zip(h.events.time, h.events.label):
+            part = int((k*h.seconds+t)//600)
+            if part<len(parts): parts[part].add(label)
+    return all(len(o)==len(EVENT_CLASSES) for o in parts)
 
 def simulate(
     minutes:float=90., # Of play in the whole match; each half has half of them

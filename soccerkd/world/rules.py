@@ -33,7 +33,7 @@ class Tempo:
     subs:float = SUBS # Substitutions of a team in 90 minutes
     deck:bool = False # Does everything come in turn, as in dense matches?
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #b96b70bb
+# %% ../../nbs/01a_world/06d_rules.ipynb #027ad41c
 FLOORS = {"Corner":8., "Direct free-kick":8., "Penalty":11., "Kick-off":14.} # Seconds that people need to get there
 NOBODY = -1 # The player of an event that has none
 
@@ -47,6 +47,7 @@ class Match(Story):
         self.played = 0. # When play was restarted
         if self.tempo.deck: self.patience = 4.
         self.errands = [] # (start, end, person -> place): ways of a few people while play is stopped
+        self.order = DECK # What comes in dense matches, in this order
         self.plans = [] # What has to come, in dense matches
 
 @patch
@@ -95,7 +96,7 @@ def _fall(self:Match, x, y, height):
     self.follow(max(.25, (2*height/9.81)**.5))
     self.knots.append((self.t, self.x, self.y, -.11, STILL))
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #8f32bfe6
+# %% ../../nbs/01a_world/06d_rules.ipynb #730ba82b
 @patch
 def restart(self:Match,
     label:str, # The event that it is
@@ -117,6 +118,7 @@ def restart(self:Match,
     if man is None: man = team*11 if keeper else self.nearest(team, x, y)
     self.man,self.played = man,t
     self.near.append((t-.8, man, x-.8*self.signs[team], y))
+    if wait>4: self.acts.append((max(start+.5*wait, t-5), t-.6, man, "wait"))
     self.note(label, team, man)
 
 @patch
@@ -126,7 +128,7 @@ def prepare(self:Match, label, start, t, team, x, y):
     self.pieces.append((start, t, places))
     self.waits = t,places
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #631b8203
+# %% ../../nbs/01a_world/06d_rules.ipynb #efae426d
 @patch
 def stop(self:Match,
     since:float, # Time of the cause
@@ -145,6 +147,7 @@ def stop(self:Match,
     back = t+self.pause(*key)
     due = [o for o in self.due_subs if o[0]<=since][:2]
     if due and then!="Corner": back = max(back, self.substitute(since, due))
+    if then!="Corner": back = max(back, self.come_back(since)+1.5)
     return back
 
 @patch
@@ -437,7 +440,7 @@ def kick_off(self:Match, team, t):
     self.send(-self.signs[team]*self.rng.uniform(8, 16), self.rng.uniform(-8, 8))
     self.keep(self.nearest(team, self.x, self.y, but=self.man), None, 2.5)
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #3d7d8e00
+# %% ../../nbs/01a_world/06d_rules.ipynb #d9544cf7
 @patch
 def due_foul(self:Match, due, team, plan):
     "A foul against `team`"
@@ -476,6 +479,9 @@ def foul(self:Match, t, team, plan, swap=False):
     self.send(max(-51, min(51, self.x+self.rng.uniform(-2, 2))), max(-33, min(33, self.y+self.rng.uniform(-2, 2))), 3.)
     self.knots.append((self.t, self.x, self.y, -.11, STILL))
     card = plan["card"] if "card" in plan else self.draw_card(fouler, kind)
+    if card=="Yellow->red card" and fouler not in self.booked:
+        card = "Yellow card" # The first one; the second is still to come
+        self.plans.append(("Foul", plan))
     self.free_kick(kind, team, since, fouler, card, plan)
 
 # %% ../../nbs/01a_world/06d_rules.ipynb #6da248fc
@@ -546,25 +552,25 @@ def due_offside(self:Match, due, team, plan):
     self.restart("Indirect free-kick", 1-team, self.x, self.y, self.stop(self.t, "Offside", "Indirect free-kick"))
     self.go_on()
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #7c79ef4a
+# %% ../../nbs/01a_world/06d_rules.ipynb #fe68cf69
 def _fouls(*cards, kind="Indirect free-kick"): return [("Foul", dict(kind=kind, card=o)) for o in cards]
 
 DECK = ([("Shots on target", dict(on=True, end=o)) for o in ("goal","held","behind")]
     + [("Shots off target", dict(on=False))]*2
-    + [("Throw-in", {})]*4 + [("Clearance", {})]*2 + [("Corner", {})]*2 + [("Offside", {})]*2
+    + [("Throw-in", {})]*3 + [("Clearance", {}), ("Corner", {})] + [("Offside", {})]*2
     + _fouls(None, None, "Yellow card", "Red card", "Yellow->red card")
     + _fouls(None, "Yellow card", kind="Direct free-kick") + [("Foul", dict(kind="Penalty", card=None, end="behind"))])
 
-# %% ../../nbs/01a_world/06d_rules.ipynb #05caea0d
+# %% ../../nbs/01a_world/06d_rules.ipynb #279dbe2e
 DUE = {"Throw-in":Match.due_throw_in, "Clearance":Match.due_goal_kick, "Corner":Match.due_corner, "Foul":Match.due_foul,
     "Offside":Match.due_offside, "Shots on target":Match.due_shot, "Shots off target":Match.due_shot, "clear":Match.due_clearance}
 
 @patch
 def deal(self:Match)->tuple: # Cause and plan
-    "The next of a shuffled deck in which everything occurs; a second yellow waits until somebody is booked"
+    "The next of a deck in which everything occurs, in nearly the same order each time; a second yellow waits until somebody is booked"
     if not self.plans:
-        self.plans = [(cause,dict(plan)) for cause,plan in DECK]
-        self.rng.shuffle(self.plans)
+        rank = [k+self.rng.uniform(0, 4) for k in range(len(self.order))]
+        self.plans = [(cause,dict(plan)) for _,(cause,plan) in sorted(zip(rank, self.order), key=lambda o: o[0])]
     free = [k for k,(_,o) in enumerate(self.plans) if o.get("card")!="Yellow->red card" or self.booked-self.off]
     return self.plans.pop(free[0]) if free else ("Foul", dict(kind="Indirect free-kick", card="Yellow card"))
 
@@ -598,16 +604,20 @@ def handy(self:Match, cause, plan, team)->int: # The team that has not far to go
 BACK = 240. # Seconds after which somebody takes the place of who was sent off, in dense matches
 
 @patch
-def come_back(self:Match):
-    "Dense matches send off so many that a substitute comes for each, some minutes later"
-    if not self.tempo.deck: return
-    for k,(t,man,back) in enumerate(self.gone):
-        if back is not None or man not in self.off or self.t<t+BACK: continue
+def come_back(self:Match, since)->float: # Earliest time of the restart
+    "Dense matches send off so many that a substitute comes for each, some minutes later, while play is stopped"
+    back = since
+    for k,(t,man,returned) in enumerate(self.gone):
+        if not self.tempo.deck or returned is not None or since<t+BACK: continue
         self.off.discard(man)
         self.booked.discard(man)
-        self.gone[k] = t,man,self.t
-        self.swaps.append((self.t, man))
-        self.note("Substitution", man//11, man, at=BENCH)
+        back = max(back, since+self.pause("Stop", "Substitution"))
+        self.gone[k] = t,man,back
+        self.swaps.append((back, man))
+        self.note("Substitution", man//11, man, back, BENCH)
+        px,py = self.shapes()[man]
+        self.apart[man] = back,BENCH[0]-px,BENCH[1]-py
+    return back
 
 @patch
 def for_whom(self:Match, cause, left)->int: # A team
@@ -625,7 +635,6 @@ def run(self:Match, first:int): # The team that kicks off
     rate = sum(self.tempo.causes.values())
     while self.t<self.seconds:
         cause,plan = self.draw()
-        self.come_back()
         due = max(self.played, self.t-6)+self.rng.expovariate(rate)
         team = self.for_whom(cause, due-self.t)
         if self.tempo.deck: team = self.handy(cause, plan, team)
