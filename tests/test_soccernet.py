@@ -5,7 +5,7 @@ import pytest
 from soccerkd.core import data_home, rng_for
 from soccerkd.data.events import Events, find_events, read_events
 from soccerkd.data.frame_labels import read_frame_labels
-from soccerkd.data.label_files import action_classes, ball_classes, header_classes, label_table, write_labels
+from soccerkd.data.label_files import action_classes, ball_classes, header_classes, label_table, write_game_labels
 from soccerkd.data.shot_files import write_cameras
 from soccerkd.data.soccernet import SpottingGame, games_of_frames, read_games
 
@@ -47,7 +47,7 @@ def vector(labels, classes, fps=2):
 def test_labels(soccernet, tmp_path, name, classes):
     "Each label is where it was, and what it was, in the package's own order of classes"
     labels = label_table(random_labels(name, classes), classes, NAMES[0])
-    file = write_labels(tmp_path/NAMES[0]/name, labels)
+    file = write_game_labels(tmp_path/NAMES[0]/name, labels)
     numbers = {o:i for i,o in enumerate(classes)}
     if classes is action_classes: assert numbers==soccernet.files.EVENT_DICTIONARY_V2
     if classes is ball_classes: assert numbers==soccernet.files.EVENT_DICTIONARY_BALL

@@ -13,13 +13,14 @@ from ..core import SoccerKDError, atomic_path, read_json, write_json
 # %% auto #0
 __all__ = ['read_frame_labels', 'write_frame_labels', 'read_action_lines', 'write_action_lines']
 
-# %% ../../nbs/02_data/12c_frame_labels.ipynb #6684ec5c
+# %% ../../nbs/02_data/12c_frame_labels.ipynb #3c1a7064
 def read_frame_labels(
     path, # A file such as `train.json`, `val.json` or `test.json` of E2E-Spot
 )->tuple[pd.DataFrame,pd.DataFrame]: # Videos, and events with their `time` in seconds
     "Labels of many videos, counted in frames; `.attrs['notes']` of the events says what is odd"
     found = read_json(path)
-    if not isinstance(found, list): raise SoccerKDError.of(path, "holds no list of videos", "give a list of E2E-Spot")
+    if not isinstance(found, list):
+        raise SoccerKDError.of(path, "holds no list of videos", "give a list of `video` and `events`")
     videos,events,notes = [],[],[]
     for i,o in enumerate(found):
         _check_video(path, i, o)

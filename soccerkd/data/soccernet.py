@@ -70,7 +70,7 @@ def _no(self:SpottingGame, fault, remedy): raise SoccerKDError.of(self.path or s
 def _check_half(self:SpottingGame, half):
     if half not in (1, 2): self._no(f"has no half {half!r}", "give 1 or 2")
 
-# %% ../../nbs/02_data/12_soccernet.ipynb #ec052c17
+# %% ../../nbs/02_data/12_soccernet.ipynb #7020329d
 @patch
 def _table(self:SpottingGame, name):
     "A table, from its file when it is first asked for"
@@ -78,7 +78,7 @@ def _table(self:SpottingGame, name):
     if self.path is None: self._no(f"has no {name}", f"give {name}=")
     file = self.path/_files[name]
     if not file.exists(): raise SoccerKDError.of(file, "does not exist", f"get it from SoccerNet, or give {name}=")
-    table = read_shots(file) if _of_shots(name) else read_labels(file)
+    table = read_shots(file) if _of_shots(name) else read_game_labels(file)
     said = table.attrs["game"] if _of_shots(name) else table.settings["game"]
     if said and said!=self.name: table.attrs["notes"].append(f"{file.name} of {self.name} says that it is of {said}")
     self._tables[name] = table
@@ -100,7 +100,7 @@ def headers(self:SpottingGame)->Events:
     "Headers"
     return self._table("headers")
 
-# %% ../../nbs/02_data/12_soccernet.ipynb #0f2e9bf9
+# %% ../../nbs/02_data/12_soccernet.ipynb #69964da3
 @patch(as_prop=True)
 def cameras(self:SpottingGame)->pd.DataFrame: # As `shot_table`
     "All shots"
@@ -114,6 +114,7 @@ def replays(self:SpottingGame)->pd.DataFrame: # As `shot_table`
     shots = self._table(source)
     return shots[shots["replay"]=="replay"].reset_index(drop=True)
 
+# %% ../../nbs/02_data/12_soccernet.ipynb #ebf4038f
 @patch
 def has(self:SpottingGame,
     what:str, # `labels`, `ball`, `headers`, `cameras`, `replays`, `features` or `videos`
@@ -147,7 +148,7 @@ feature_files |= {"ResNET_5fps_TF2_PCA512":(512, 5.), "ResNET_25fps_TF2":(2048, 
 feature_files |= {"ResNET_PCA512":(512, 2.), "C3D_PCA512":(512, 2.), "I3D_PCA512":(512, 2.)}
 feature_files |= {"baidu_soccer_embeddings":(8576, 1.)} # Width, and how many a second
 
-# %% ../../nbs/02_data/12_soccernet.ipynb #389261d5
+# %% ../../nbs/02_data/12_soccernet.ipynb #3b8a24c8
 @patch
 def features(self:SpottingGame,
     half:int, # 1 or 2
@@ -160,6 +161,7 @@ def features(self:SpottingGame,
         self._tracks[half] = self._read_features(half) if in_files else self._given_features(half)
     return self._tracks[half]
 
+# %% ../../nbs/02_data/12_soccernet.ipynb #654877fb
 @patch
 def seconds(self:SpottingGame,
     half:int, # 1 or 2
@@ -248,7 +250,7 @@ def _has_game(names):
     "Is one of these files of a game?"
     return any(_pattern.fullmatch(o) for o in names)
 
-# %% ../../nbs/02_data/12_soccernet.ipynb #9f8a4184
+# %% ../../nbs/02_data/12_soccernet.ipynb #c0f96c57
 @patch
 def to_folder(self:SpottingGame,
     root, # Folder of all games: this one is written into `league/season/game` in it
@@ -260,7 +262,7 @@ def to_folder(self:SpottingGame,
     for o in there:
         if o=="cameras": write_cameras(path/_files[o], self.cameras, self.name)
         elif o=="replays": write_replays(path/_files[o], self._replays_out(), self.name)
-        else: write_labels(path/_files[o], self._table(o), self.name)
+        else: write_game_labels(path/_files[o], self._table(o), self.name)
     for h in (1, 2) if features else ():
         with atomic_path(path/f"{h}_{features}.npy") as tmp: np.save(tmp, self.features(h).values)
     return path
@@ -286,7 +288,7 @@ class Games(list):
         count = f"{len(self)} game" if len(self)==1 else f"{len(self)} games"
         return "; ".join([count, *self.notes[:3], *(["..."] if len(self.notes)>3 else [])])
 
-# %% ../../nbs/02_data/12_soccernet.ipynb #1fee4390
+# %% ../../nbs/02_data/12_soccernet.ipynb #5941d4e6
 def split_names(
     split, # Names of games, a file of names, or `train`, `valid`, `test`, `challenge`
 )->list[str]: # `league/season/game`
@@ -296,6 +298,7 @@ def split_names(
         return _names_in(file)
     return [str(o).strip("/") for o in split]
 
+# %% ../../nbs/02_data/12_soccernet.ipynb #fefcc01c
 def read_games(
     root, # Folder of leagues
     split=None, # As for `split_names`; None for all games that are there
