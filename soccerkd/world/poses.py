@@ -34,17 +34,18 @@ def act_code(
     known = ', '.join(ACTS[1:])
     raise SoccerKDError.of(f'act {name!r}', 'is unknown', f'choose one of {known}, or nothing for a plain gait')
 
-# %% ../../nbs/01a_world/08a_poses.ipynb #b9c4720d
+# %% ../../nbs/01a_world/08a_poses.ipynb #e1e70183
 def make_people(
     places, # On the ground [P,2], in metres
-    acts='', # Name of an act, or one for each
+    acts='', # Name of an act, or a name or a place in `ACTS` for each
     **fields, # Other fields of `PERSON`: one value, or one for each
 )->np.ndarray: # Records [P] of `PERSON`
     "People as records; everybody is somebody else unless `who` says it"
     places = np.asarray(places, float).reshape(-1, 2)
     res = np.zeros(len(places), PERSON)
     res['place'],res['who'] = places,np.arange(len(places))
-    res['act'] = act_code(acts) if isinstance(acts, str) else [act_code(o) for o in acts]
+    if isinstance(acts, str): acts = [acts]*len(res)
+    res['act'] = [act_code(o) if isinstance(o, str) else o for o in acts]
     for k,v in fields.items(): res[k] = v
     return res
 

@@ -184,14 +184,14 @@ def _rolled(ball)->np.ndarray: # Directions [12,3] of the patches of a ball that
     d[:,[1,2]] = d[:,[1,2]]@b
     return d
 
-# %% ../../nbs/01a_world/08d_props.ipynb #7ca2a994
+# %% ../../nbs/01a_world/08d_props.ipynb #843a072b
 def draw_ball(
     view:np.ndarray, # Picture [H,W,3] uint8, changed in place
     camera:Camera, # Where from
     ball:np.ndarray, # Its middle [3], in metres
     speed=(0,0,0), # In m/s: a fast ball is a streak
     colours=((244,244,240),(40,40,48)), # White and patches
-    least:float=1.1, # Smallest radius, in pixels, so that it can be followed
+    least:float=1.25, # Smallest radius, in pixels, so that it can be followed
     exposure:float=.008, # In seconds
 ):
     "Draw the ball"

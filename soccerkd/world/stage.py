@@ -64,7 +64,7 @@ def _suns(rng)->tuple: # Shadows with their darkness, the colour of the light, a
     shadow = np.cos(angle)*length,np.sin(angle)*length
     return [(shadow,.42)], rng.uniform(.95, 1.12)*np.array([1.03,1,.95]), (120,164,214)
 
-# %% ../../nbs/01a_world/08_stage.ipynb #88aa68b0
+# %% ../../nbs/01a_world/08_stage.ipynb #54a08b49
 class Stage:
     "Draws the frames of one match"
     def __init__(self,
@@ -76,7 +76,7 @@ class Stage:
         self.seed,self.noise = seed,noise
         hue = rng.uniform(.24, .34)
         saturation = rng.uniform(.5, .72)
-        self.grass = hsv_to_rgb(hue, saturation, rng.uniform(.4, .54))
+        self.grass = hsv_to_rgb(hue, saturation, rng.uniform(.44, .57))
         self.suns,self.light,self.sky = _suns(rng)
         self.kits = kits or match_kits(rng, self.grass)
         self.wardrobe = Wardrobe(seed, self.kits, self.light)
