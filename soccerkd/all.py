@@ -13,6 +13,7 @@ from soccerkd.world.render import write_video
 from soccerkd.world.scene import *
 from soccerkd.world.nothing import *
 from soccerkd.world.clips import *
+from soccerkd.world.play import *
 from soccerkd.data.tables import *
 from soccerkd.data.labelled import *
 from soccerkd.data.splits import *
