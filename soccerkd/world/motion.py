@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HZ', 'EXIT', 'TOP', 'base_places', 'Motions', 'plan_motions']
 
-# %% ../../nbs/01a_world/07a_motion.ipynb #5d3b5cdc
+# %% ../../nbs/01a_world/07a_motion.ipynb #4efbed5b
 from math import hypot
 import numpy as np
 from fastcore.basics import patch
@@ -16,6 +16,7 @@ from .field import *
 from .shape import *
 from .chain import *
 from .rules import *
+from .causes import *
 
 # %% ../../nbs/01a_world/07a_motion.ipynb #43b5546f
 HZ = 2. # Places of the base a second

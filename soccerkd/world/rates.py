@@ -25,12 +25,15 @@ VISIBLE = {"Penalty":1., "Kick-off":.277, "Goal":1., "Substitution":.823, "Offsi
     "Throw-in":.711, "Foul":.982, "Indirect free-kick":.537, "Direct free-kick":.912, "Corner":.869,
     "Yellow card":.926, "Red card":1., "Yellow->red card":1.} # Share of the labels that is not "not shown"
 
-# %% ../../nbs/01a_world/06a_rates.ipynb #89d5c7b2
-GAPS = {("Ball out of play","Throw-in"):(2.5, 3.8, 9.6, 19.7, 30.), ("Ball out of play","Clearance"):(6., 9.6, 22.6, 32.6, 42.),
+# %% ../../nbs/01a_world/06a_rates.ipynb #f796a0cd
+GAPS = {("Ball out of play","Throw-in"):(2.5, 3.8, 9.6, 19.7, 30.),
+    ("Ball out of play","Clearance"):(6., 9.6, 22.6, 32.6, 42.),
     ("Ball out of play","Corner"):(8., 14.4, 24.6, 35., 46.), ("Foul","Indirect free-kick"):(3.5, 6.2, 16.3, 36.5, 60.),
-    ("Foul","Direct free-kick"):(10., 16.8, 42.2, 64.2, 82.), ("Offside","Indirect free-kick"):(5., 8.2, 18.7, 32.2, 42.),
+    ("Foul","Direct free-kick"):(10., 16.8, 42.2, 64.2, 82.),
+    ("Offside","Indirect free-kick"):(5., 8.2, 18.7, 32.2, 42.),
     ("Goal","Kick-off"):(30., 38.4, 54.7, 68.2, 86.), ("Foul","Yellow card"):(3., 4.3, 7., 16.1, 36.),
-    ("Yellow card","Indirect free-kick"):(8., 15.2, 26.9, 45.1, 80.), ("Yellow card","Direct free-kick"):(20., 29.8, 46.1, 75.5, 97.),
+    ("Yellow card","Indirect free-kick"):(8., 15.2, 26.9, 45.1, 80.),
+    ("Yellow card","Direct free-kick"):(20., 29.8, 46.1, 75.5, 97.),
     ("Stop","Substitution"):(9., 16.7, 29.8, 49.9, 105.), ("Substitution","Restart"):(3., 4.8, 10.6, 19.7, 30.),
     ("Foul","Penalty"):(40., 46.7, 61., 74.8, 90.), ("Yellow card","Penalty"):(34., 35., 50.9, 76.7, 110.),
     ("Red card","Restart"):(25., 35.8, 63., 91., 120.)} # Seconds: least, 10, 50 and 90 % quantile, most
@@ -81,7 +84,7 @@ def successors(
         for pair,n in Counter(zip(names, names[1:])).items(): counts.loc[pair] += n
     return counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
 
-# %% ../../nbs/01a_world/06a_rates.ipynb #a452c8b8
+# %% ../../nbs/01a_world/06a_rates.ipynb #df452216
 NEXT = {"Penalty":{"Goal":.41, "Shots on target":.41, "Ball out of play":.12, "Shots off target":.07},
     "Kick-off":{"Ball out of play":.58, "Foul":.23, "Shots on target":.08, "Shots off target":.05},
     "Goal":{"Kick-off":.86, "Substitution":.07},
@@ -94,10 +97,13 @@ NEXT = {"Penalty":{"Goal":.41, "Shots on target":.41, "Ball out of play":.12, "S
     "Ball out of play":{"Throw-in":.57, "Clearance":.22, "Corner":.15, "Substitution":.04},
     "Throw-in":{"Ball out of play":.55, "Foul":.23, "Shots on target":.09, "Shots off target":.08},
     "Foul":{"Indirect free-kick":.62, "Yellow card":.15, "Direct free-kick":.11},
-    "Indirect free-kick":{"Ball out of play":.51, "Foul":.24, "Shots on target":.1, "Shots off target":.09, "Offside":.05},
-    "Direct free-kick":{"Ball out of play":.43, "Shots on target":.19, "Shots off target":.18, "Foul":.13, "Offside":.05},
+    "Indirect free-kick":{"Ball out of play":.51, "Foul":.24, "Shots on target":.1, "Shots off target":.09,
+        "Offside":.05},
+    "Direct free-kick":{"Ball out of play":.43, "Shots on target":.19, "Shots off target":.18, "Foul":.13,
+        "Offside":.05},
     "Corner":{"Ball out of play":.44, "Shots off target":.19, "Foul":.16, "Shots on target":.15, "Offside":.04},
-    "Yellow card":{"Indirect free-kick":.5, "Direct free-kick":.21, "Substitution":.07, "Shots on target":.05, "Yellow card":.04}}
+    "Yellow card":{"Indirect free-kick":.5, "Direct free-kick":.21, "Substitution":.07, "Shots on target":.05,
+        "Yellow card":.04}}
 GAP_QUANTILES = (.96, 2.4, 7.2, 16.8, 32.2, 56.6, 77.8) # Seconds from a label to the next: 5, 10, 25, 50, 75, 90, 95 %
 
 # %% ../../nbs/01a_world/06a_rates.ipynb #2ff4b5ad
