@@ -13,6 +13,8 @@ from soccerkd.world.render import write_video
 from soccerkd.world.scene import *
 from soccerkd.world.nothing import *
 from soccerkd.world.clips import *
+from soccerkd.world.poses import *
+from soccerkd.world.stage import *
 from soccerkd.world.play import *
 from soccerkd.data.tables import *
 from soccerkd.data.labelled import *
@@ -28,6 +30,13 @@ from soccerkd.data.stretches import *
 from soccerkd.data.events import *
 from soccerkd.data.tracks import *
 from soccerkd.data.spans import *
+from soccerkd.data.label_files import *
+from soccerkd.data.shot_files import *
+from soccerkd.data.frame_labels import *
+from soccerkd.data.soccernet import *
+from soccerkd.data.played import *
+from soccerkd.data.season import *
+from soccerkd.data.match import *
 from soccerkd.models.clipnet import *
 from soccerkd.models.tam import *
 from soccerkd.models.shift import *

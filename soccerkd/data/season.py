@@ -24,13 +24,13 @@ REACH = {main:22., left:16., right:16., far_goal:18., spider:14., line:12., behi
 ACTS = "kick header throw_in dive fall raise_flag show_card show_board celebrate wait".split()
 _cells = np.array([(x, y) for x in (-18, -9, 0, 9, 18) for y in (-9, 0, 9)], float) # Metres from the aim
 
-# %% ../../nbs/02_data/13a_season.ipynb #c359b10f
+# %% ../../nbs/02_data/13a_season.ipynb #4cb6bfd7
 def _aims(cameras, who, ball, people):
     "What the cameras look at [N,2]"
     aim = ball[:,:2].copy()
     close = who>=0
     aim[close] = people[close, who[close]]
-    aim[cameras==staff] = 8., 38.
+    aim[cameras==staff] = 14., -37.7
     aim[cameras=="Public"] = 0., -46.
     return aim
 

@@ -11,15 +11,16 @@ from ..core import rng_for
 from .rates import VISIBLE
 
 # %% auto #0
-__all__ = ['main', 'left', 'right', 'player', 'staff', 'corner', 'behind', 'far_goal', 'inside', 'line', 'spider', 'CAMERAS',
-           'CHANGES', 'HABITS', 'STOPS', 'STARTS', 'COLUMNS', 'Habit', 'rests', 'direct', 'seen', 'moments']
+__all__ = ['CAMERAS', 'CHANGES', 'HABITS', 'STOPS', 'STARTS', 'COLUMNS', 'Habit', 'rests', 'direct', 'seen', 'moments']
 
-# %% ../../nbs/01a_world/09_broadcast.ipynb #586116e8
+# %% ../../nbs/01a_world/09_broadcast.ipynb #46a49f2d
 main,left,right = (f"Main camera {o}" for o in ("center", "left", "right"))
 player,staff = "Close-up player or field referee","Close-up side staff"
 corner,behind = "Close-up corner","Close-up behind the goal"
 far_goal,inside = "Main behind the goal","Inside the goal"
 line,spider = "Goal line technology camera","Spider camera"
+
+# %% ../../nbs/01a_world/09_broadcast.ipynb #dac75d17
 CAMERAS = (main, player, left, right, line, far_goal, spider, staff, corner, behind, inside, "Public", "Other")
 CHANGES = ("abrupt", "smooth", "logo")
 

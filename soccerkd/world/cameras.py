@@ -14,11 +14,11 @@ from .field import *
 # %% auto #0
 __all__ = ['PLACES', 'WIDTHS', 'follow', 'aims', 'shot_cameras']
 
-# %% ../../nbs/01a_world/09a_cameras.ipynb #79a089ba
+# %% ../../nbs/01a_world/09a_cameras.ipynb #b24209c6
 PLACES = { # x towards the goal that it is about, y towards the main stand, height; all in metres
     main:(0., 64., 17.), left:(-36., 62., 15.), right:(36., 62., 15.),
     line:(52.5, 46., 6.), far_goal:(78., 0., 13.), behind:(61., 6., 2.2), inside:(54.2, 1.2, 2.),
-    spider:(0., 14., 24.), player:(0., 41., 1.9), staff:(0., 26., 2.), corner:(44., 26., 2.2),
+    spider:(0., 14., 24.), player:(0., 41., 1.9), staff:(0., -27., 2.), corner:(44., 26., 2.2),
     "Public":(0., 10., 6.), "Other":(0., 60., 40.)}
 WIDTHS = { # Metres across the picture at what it looks at: least and most
     main:(34., 46.), left:(26., 36.), right:(26., 36.), line:(16., 24.), far_goal:(28., 40.), behind:(10., 16.),
@@ -35,7 +35,7 @@ def follow(
     sigma = lag/step
     return gaussian_filter1d(np.asarray(points, float), sigma, axis=0, mode="nearest")
 
-# %% ../../nbs/01a_world/09a_cameras.ipynb #37c1eb8f
+# %% ../../nbs/01a_world/09a_cameras.ipynb #bab0c6cd
 def _aim_ball(ball, how):
     "What a camera that shows the play looks at"
     x = np.clip(ball[:,0], -40, 40)
@@ -49,11 +49,13 @@ def _place(camera, aim, rng):
     "Where the camera stands in a shot"
     x,y,up = PLACES[camera]
     if camera in (line, far_goal, behind, inside, corner): x *= _side_of(aim[:,0].mean())
+    if camera==staff: x = aim[0,0]*.8
     if camera in (player, spider): x = aim[:,0].mean()*.9
-    if camera in (behind, corner) and rng.random()<.5: y = -y
+    if camera==corner: y *= _side_of(aim[:,1].mean())
+    if camera==behind and rng.random()<.5: y = -y
     return np.array([x, y, -up])
 
-# %% ../../nbs/01a_world/09a_cameras.ipynb #ddca3bef
+# %% ../../nbs/01a_world/09a_cameras.ipynb #7e9a9bce
 def aims(
     camera:str, # One of `CAMERAS`
     half, # A `Half`
@@ -65,7 +67,8 @@ def aims(
     if camera==player:
         body = np.column_stack([half.people(times)[:,who], np.full(len(times), -1.05)])
         return follow(body, step, .25)
-    fixed = {staff:(8., 38.5, -1.), "Public":(0., -46., -5.), "Other":(0., 0., 0.)}
+    bench = 14. if int(times[0])%2 else -14.
+    fixed = {staff:(bench, -37.7, -.9), "Public":(0., -46., -5.), "Other":(0., 0., 0.)}
     if camera in fixed: return np.tile(fixed[camera], (len(times), 1))
     if camera==corner:
         x,y = half.ball(times)[:,:2].mean(0)
