@@ -24,21 +24,21 @@ from ..world.field import Camera
 # %% auto #0
 __all__ = ['CODING', 'BOOK', 'parts_of', 'write_film', 'make_match', 'Match', 'load_match', 'camera_json', 'book_matches']
 
-# %% ../../nbs/02_data/13c_match.ipynb #00608238
+# %% ../../nbs/02_data/13c_match.ipynb #78e4b5a4
 def parts_of(
-    film:HalfFilm,
+    shots:pd.DataFrame, # Of a half
     seconds:float=10., # Of a part, about
 )->list[list[int]]: # Numbers of shots
     "Shots that are drawn together"
     res,long = [[]],0.
-    for row,(start,end) in enumerate(zip(film.shots.start, film.shots.end)):
+    for row,(start,end) in enumerate(zip(shots.start, shots.end)):
         if long>=seconds: res,long = [*res, []],0.
         res[-1].append(row)
         long += end-start
     return res
 
-# %% ../../nbs/02_data/13c_match.ipynb #371ad0c7
-CODING = dict(crf="26", preset="veryfast", g="50") # Near the bit rate of SoccerNet's small videos
+# %% ../../nbs/02_data/13c_match.ipynb #0a1b07da
+CODING = dict(crf="26", preset="veryfast", g="50", bf="0") # Near the bit rate of SoccerNet's small videos; parts without B-frames can be joined
 def write_film(
     path, # Video file
     pictures, # uint8 [H,W,3], one after the other
@@ -82,7 +82,7 @@ def _work(root, settings, half, k, rows):
         _films[key] = _film_of(settings, half)
     _draw_part(root, half, k, rows, _films[key])
 
-# %% ../../nbs/02_data/13c_match.ipynb #cdca9abb
+# %% ../../nbs/02_data/13c_match.ipynb #464fc143
 def make_match(
     path, # Folder under which the game's folder is made: `path/synthetic/season/game`
     minutes:float=10., # Of play, both halves together
@@ -98,7 +98,7 @@ def make_match(
     game = _game_of(settings)
     root = Path(path)/game.name
     _begin(root, settings)
-    todo = [(h, k, rows) for h in (1, 2) for k,rows in enumerate(parts_of(_film_of(settings, h)))]
+    todo = [(h, k, rows) for h in (1, 2) for k,rows in enumerate(parts_of(game.shots[h-1]))]
     left = [o for o in todo if not _is_done(root, o[0])]
     _draw_all(root, settings, left, workers)
     for half in (1, 2): _join(root, half, sum(o[0]==half for o in todo), settings)
@@ -106,7 +106,7 @@ def make_match(
     shutil.rmtree(root/"parts", ignore_errors=True)
     return root
 
-# %% ../../nbs/02_data/13c_match.ipynb #e8657226
+# %% ../../nbs/02_data/13c_match.ipynb #5b05dba1
 def _even(size):
     "Height and width, which H.264 wants even"
     h,w = (size, size) if isinstance(size, int) else size
@@ -173,7 +173,7 @@ def _save_truth(path, arrays):
 
 def _join_videos(parts, path):
     "Put coded videos one behind the other, without coding them again"
-    with av.open(str(path), "w", format="matroska") as out:
+    with av.open(str(path), "w", format="matroska", options=dict(fflags="+bitexact")) as out: # No random marks
         stream,shift = None,0
         for part in parts:
             with av.open(str(part)) as src:
@@ -193,7 +193,7 @@ def _write_labels(root, game):
     g = played_game(game)
     g.to_folder(root.parents[2])
 
-# %% ../../nbs/02_data/13c_match.ipynb #5fd84e0d
+# %% ../../nbs/02_data/13c_match.ipynb #9807d53c
 class Match(SpottingGame):
     "A drawn match: a game, and the truth of each frame"
     def __init__(self,
@@ -206,7 +206,7 @@ class Match(SpottingGame):
         super().__init__("/".join(path.resolve().parts[-3:]), path=path, videos=self._videos_of(path))
     def _videos_of(self, path): return {h:_video(path, h, self.settings) for h in (1, 2)}
     @property
-    def fps(self)->float: return self.settings["fps"]
+    def video_fps(self)->float: return self.settings["fps"]
     @property
     def size(self)->tuple: return tuple(self.settings["size"]) # Height and width
 
@@ -217,7 +217,7 @@ def load_match(
     "A drawn match: `labels`, `cameras`, `ball` and so on, `truth(half)`"
     return Match(path)
 
-# %% ../../nbs/02_data/13c_match.ipynb #cf37b08d
+# %% ../../nbs/02_data/13c_match.ipynb #89562c52
 @patch
 def truth(self:Match,
     half:int, # 1 or 2
@@ -233,7 +233,7 @@ def times(self:Match,
     half:int, # 1 or 2
 )->np.ndarray: # Seconds of the half, [N]
     "When each frame is shown"
-    return np.arange(len(self.truth(half)["shown"]))/self.fps
+    return np.arange(self.truth(half)["shown"].shape[0])/self.video_fps
 
 @patch
 def camera(self:Match,
@@ -245,7 +245,7 @@ def camera(self:Match,
     h,w = self.size
     return Camera((x,y,z), pan, tilt, roll, f, (w,h))
 
-# %% ../../nbs/02_data/13c_match.ipynb #2810f3bf
+# %% ../../nbs/02_data/13c_match.ipynb #0b59803d
 def camera_json(
     camera:Camera,
 )->dict: # As in sn-calibration's files
@@ -263,7 +263,7 @@ def calibration_file(self:Match,
 )->Path: # `1_field_calib_ccbv.json`
     "Write the homographies of a half in the form of CALF's files"
     given = self.truth(half)["homography"]
-    frames = np.arange(0, given.shape[0], self.fps/fps).round().astype(int)
+    frames = np.arange(0, given.shape[0], self.video_fps/fps).round().astype(int)
     h,w = self.size
     rows = [[dict(homography=o.ravel().tolist(), confidence=1.)] for o in given[:][frames].astype(float)]
     return write_json(self.path/f"{half}_field_calib_ccbv.json", dict(size=[3, h, w], predictions=rows))

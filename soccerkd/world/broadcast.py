@@ -92,7 +92,7 @@ class _Cut:
         "Say how the last shot ends"
         if self.rows: self.rows[-1]["change"] = change
 
-# %% ../../nbs/01a_world/09_broadcast.ipynb #b5f42099
+# %% ../../nbs/01a_world/09_broadcast.ipynb #fa61dcb1
 def _pick(rng, options): return options[rng.integers(len(options))]
 
 def _change(rng): return "smooth" if rng.random()<.12 else "abrupt"
@@ -112,10 +112,12 @@ def _faces(cut, habit, until, most, who, rng):
         if until-cut.now<length: return
         cut.show(cut.now+length, _pick(rng, habit.faces), _change(rng), who=_pick(rng, who))
 
-def _replays(cut, habit, time, row, until, who, rng):
+def _replays(cut, habit, event, row, until, rng):
     "The same moment again, from other cameras and slower; a logo before and after"
-    n = 1+rng.integers(habit.most)
-    cameras = [habit.views[o] for o in rng.permutation(len(habit.views))[:n]]
+    n,time,who = 1+rng.integers(habit.most),event.time,event.player
+    near = right if event.x>0 else left
+    views = list(dict.fromkeys(near if o in (left, right) else o for o in habit.views))
+    cameras = [views[o] for o in rng.permutation(len(views))[:n]]
     first = True
     for camera in cameras:
         source,stop = max(time-rng.uniform(2., 5.), 0.),time+rng.uniform(.6, 2.)
@@ -138,7 +140,7 @@ def direct(
     if cut.now<half.seconds: _live(cut, half.seconds, rng)
     return _with_people(pd.DataFrame(cut.rows, columns=COLUMNS), half)
 
-# %% ../../nbs/01a_world/09_broadcast.ipynb #a28dff0e
+# %% ../../nbs/01a_world/09_broadcast.ipynb #45b8ab39
 def _with_people(shots, half):
     "Close-ups of whoever is nearest to the ball, where no event says who"
     close = (shots.camera==player).to_numpy()
@@ -163,10 +165,11 @@ def _show_pause(cut, half, start, end, then, about, rng):
     if back-begin<1.5: return
     _live(cut, begin, rng)
     row = max(about, key=lambda i: _worth(half.events.label[i]))
-    label,time,who = (half.events[o][row] for o in ("label", "time", "player"))
-    habit,people = HABITS[label],(who, who, 22) if "card" in label or label=="Foul" else (who,)
+    event = half.events.loc[row]
+    habit,who = HABITS[event.label],event.player
+    people = (who, who, 22) if "card" in event.label or event.label=="Foul" else (who,)
     _faces(cut, habit, back-6, 1+rng.integers(2), people, rng)
-    if rng.random()<habit.replay: _replays(cut, habit, time, row, back, who, rng)
+    if rng.random()<habit.replay: _replays(cut, habit, event, row, back, rng)
     _faces(cut, habit, back, 2, people, rng)
     if late: cut.show(back, _pick(rng, habit.faces), who=who)
 
