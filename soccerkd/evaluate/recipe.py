@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from fastai.callback.core import Callback
 from fastai.learner import Learner
+from fastcore.foundation import L
 from ..core import SoccerKDError, process_number, read_json, seed_everything, seed_for, write_json
 from ..data.splits import split_hash
 from ..distill.callback import history
@@ -179,7 +180,7 @@ def _fit(learn, recipe, role, state, cbs, quiet):
         print(f"{roles[role]}: {learn.model.config['name']}, {epochs} epochs{before}")
     fit = learn.fit_steady if recipe.steady else learn.fit_one_cycle
     watch = [] if recipe.steady else [LossWatch()] # The steady fit has its own
-    every = [state, *watch, *(cbs or [])]
+    every = [state, *watch, *L(cbs)]
     fit(epochs, recipe.lr, cbs=every, start_epoch=state.epochs_done)
 
 @contextmanager

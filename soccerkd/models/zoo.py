@@ -89,6 +89,13 @@ def find_weights(
     raise SoccerKDError.of(what, f"is a name of torchvision, which has no network {name}", give)
 
 # %% ../../nbs/03_models/07_zoo.ipynb #f702f4b4
+def _start(name, weights):
+    "How a network begins, where its options don't say so"
+    if _kind_of(name)[0] is not TAM: return {}
+    if weights is not None: return dict(init="identity") # A trained branch
+    deep = re.fullmatch(r"tam_resnet(50|101)(_\d+)?", name)
+    return dict(init="motion", **(dict(zero_init_last=True) if deep else {}))
+
 def create_model(
     name:str, # See the table above
     n_classes:int, # Logits
@@ -98,8 +105,7 @@ def create_model(
     **kw, # Options of the network: `precision`, `dropout`, `temporal_pool`, `variant`, `freeze`, `random_backbone`, `cifar_stem`, those of `TAM` or of `add_gru` ...
 )->ClipNet: # `[B,3,T,H,W]` to `[B,K]`
     "A teacher or student by name"
-    if _kind_of(name)[0] is TAM: # Nothing to keep, or a trained branch
-        kw.setdefault("init", "motion" if weights is None else "identity")
+    kw = {**_start(name, weights), **kw}
     if weights is not None and kw.get("random_backbone"):
         raise SoccerKDError.of("random_backbone=True", "contradicts weights=", "give one of the two")
     model = _named(name, n_classes, n_frames, **kw)
