@@ -79,7 +79,7 @@ def match(
 ):
     "Draw a SYNTHETIC match: videos, SoccerNet's label files, and what is true of each frame"
     from soccerkd.data.match import load_match, make_match
-    how = dict(minutes=minutes, seed=seed, fps=fps, size=_height_width(size), workers=workers)
+    how = dict(minutes=minutes, seed=seed, fps=fps, size=size_option(size), workers=workers)
     path = make_match(out, rates=_rates(rates), **how)
     game = load_match(path)
     found = dict(path=str(path), events=len(game.labels), shots=len(game.cameras))
@@ -87,13 +87,6 @@ def match(
     print(f"{found['events']} events and {found['shots']} shots, SYNTHETIC: {path}")
 
 # %% ../../nbs/06_deploy/03b_cli_data.ipynb #match003
-def _height_width(text):
-    "Two numbers of a text such as 224x398"
-    from soccerkd.core import SoccerKDError
-    parts = str(text).lower().split("x")
-    if len(parts)==2 and all(o.isdigit() for o in parts): return tuple(map(int, parts))
-    raise SoccerKDError.of(f"--size {text}", "is no size", "write height x width, such as 224x398")
-
 def _rates(text):
     "A factor, or the word as it is"
     try: return None if text is None else float(text)
