@@ -140,7 +140,7 @@ def direct(
     if cut.now<half.seconds: _live(cut, half.seconds, rng)
     return _with_people(pd.DataFrame(cut.rows, columns=COLUMNS), half)
 
-# %% ../../nbs/01a_world/09_broadcast.ipynb #45b8ab39
+# %% ../../nbs/01a_world/09_broadcast.ipynb #2cbfff99
 def _with_people(shots, half):
     "Close-ups of whoever is nearest to the ball, where no event says who"
     close = (shots.camera==player).to_numpy()
@@ -170,7 +170,7 @@ def _show_pause(cut, half, start, end, then, about, rng):
     people = (who, who, 22) if "card" in event.label or event.label=="Foul" else (who,)
     _faces(cut, habit, back-6, 1+rng.integers(2), people, rng)
     if rng.random()<habit.replay: _replays(cut, habit, event, row, back, rng)
-    _faces(cut, habit, back, 2, people, rng)
+    _faces(cut, habit, back, 8, people, rng)
     if late: cut.show(back, _pick(rng, habit.faces), who=who)
 
 # %% ../../nbs/01a_world/09_broadcast.ipynb #7f870901
