@@ -15,7 +15,7 @@ from soccerkd.world.nothing import *
 from soccerkd.world.clips import *
 from soccerkd.world.poses import *
 from soccerkd.world.stage import *
-from soccerkd.world.play import *
+from soccerkd.world.play import simulate
 from soccerkd.data.tables import *
 from soccerkd.data.labelled import *
 from soccerkd.data.splits import *
@@ -34,9 +34,8 @@ from soccerkd.data.label_files import *
 from soccerkd.data.shot_files import *
 from soccerkd.data.frame_labels import *
 from soccerkd.data.soccernet import *
-from soccerkd.data.played import *
-from soccerkd.data.season import *
-from soccerkd.data.match import *
+from soccerkd.data.season import make_season
+from soccerkd.data.match import book_matches, load_match, make_match
 from soccerkd.models.clipnet import *
 from soccerkd.models.tam import *
 from soccerkd.models.shift import *

@@ -59,6 +59,7 @@ def test_what_is_long():
     parts = {o.stem:found for o in tests if (found := marked(o))}
     assert whole=={"test_machines", "test_ray", "test_study", "test_widgets"}
     assert parts==dict(
+        test_match={"test_processes"},
         test_reliability={"test_bar_of_a_user", "test_damaged_files", "test_interrupted_scan", "test_nobody_renders_for_a_dead_parent", "test_two_in_one_folder", "test_two_kills"},
         test_site={"test_a_bad_page_is_seen", "test_a_styled_table_has_a_style", "test_code_fits", "test_dark_mode", "test_pages", "test_search", "test_source"})
     assert conftest.LONG_PAGES==("tutorials", "benchmarks", "04_distill/11_ray")

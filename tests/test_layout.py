@@ -40,7 +40,7 @@ def test_floor(path):
     assert not [o for o in rooms if not may(room(path), o)]
 
 # What a notebook user does not name: the inside of the decoders, of the synthetic world, of a fast convolution and of fastai
-inside = set("video.clock video.looks video.whole video.index video.backends video.stamp video.source video.packets video.windows world.field world.gait world.players world.ball world.look world.figures world.render world.arena world.sprites world.props world.rates world.shape world.chain world.rules world.causes world.motion world.laws world.broadcast world.cameras data.film models.speed distill.inside".split())
+inside = set("video.clock video.looks video.whole video.index video.backends video.stamp video.source video.packets video.windows world.field world.gait world.players world.ball world.look world.figures world.render world.arena world.sprites world.props world.rates world.shape world.chain world.rules world.causes world.motion world.laws world.play world.broadcast world.cameras data.played data.film data.season data.match models.speed distill.inside".split())
 
 def test_all():
     "`from soccerkd.all import *` brings every module but those of the inside and the commands"

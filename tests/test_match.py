@@ -11,7 +11,7 @@ SMALL = dict(minutes=.6, seed=39, size=(36, 64), rates="dense")
 @pytest.fixture(scope="module")
 def match(tmp_path_factory):
     "A match that one process drew"
-    pytest.importorskip("cv2", reason="OpenCV is not installed: pip install 'soccerkd[match]'")
+    for o in ("cv2", "zarr"): pytest.importorskip(o, reason=f"{o} is not installed: pip install 'soccerkd[match]'")
     return load_match(make_match(tmp_path_factory.mktemp("match"), workers=1, **SMALL))
 
 def test_labels(match, soccernet):

@@ -82,7 +82,7 @@ def _work(root, settings, half, k, rows):
         _films[key] = _film_of(settings, half)
     _draw_part(root, half, k, rows, _films[key])
 
-# %% ../../nbs/02_data/13c_match.ipynb #464fc143
+# %% ../../nbs/02_data/13c_match.ipynb #3026bc48
 def make_match(
     path, # Folder under which the game's folder is made: `path/synthetic/season/game`
     minutes:float=10., # Of play, both halves together
@@ -93,6 +93,7 @@ def make_match(
     workers:int=None, # Processes; None for one a core, 1 for this process
 )->Path: # Folder of the game
     "Draw a SYNTHETIC match with all that is true about it; the same call goes on after a kill"
+    for package in ("cv2", "zarr"): require(package, "match") # Better now than after hours
     settings = dict(match=1, minutes=float(minutes), seed=int(seed), fps=float(fps), size=list(_even(size)), rates=rates)
     _check_match(**settings)
     game = _game_of(settings)
@@ -106,7 +107,7 @@ def make_match(
     shutil.rmtree(root/"parts", ignore_errors=True)
     return root
 
-# %% ../../nbs/02_data/13c_match.ipynb #5b05dba1
+# %% ../../nbs/02_data/13c_match.ipynb #32d3d648
 def _even(size):
     "Height and width, which H.264 wants even"
     h,w = (size, size) if isinstance(size, int) else size
@@ -115,7 +116,11 @@ def _even(size):
 def _check_match(minutes, fps, size, **kw):
     "Refuse a match that nobody can draw"
     for k,v in dict(minutes=minutes, fps=fps, height=size[0], width=size[1]).items():
-        if not v>0: raise SoccerKDError.of(f"{k}={v:g}", "makes no match", "give a number above 0")
+        if not 0<v<1e5: raise SoccerKDError.of(f"{k}={v:g}", "makes no match", "give a number above 0")
+    if minutes<.1: raise SoccerKDError.of(f"minutes={minutes:g}", "makes no match", "give 0.1 or more")
+    if fps>=5 and 1000%fps==0: return
+    fault = "can't be written in whole milliseconds, the clock of these files"
+    raise SoccerKDError.of(f"fps={fps:g}", fault, "use 5, 10, 20, 25, 40 or 50")
 
 def _game_of(settings):
     "The game of some settings"
@@ -245,7 +250,7 @@ def camera(self:Match,
     h,w = self.size
     return Camera((x,y,z), pan, tilt, roll, f, (w,h))
 
-# %% ../../nbs/02_data/13c_match.ipynb #0b59803d
+# %% ../../nbs/02_data/13c_match.ipynb #72aaab7d
 def camera_json(
     camera:Camera,
 )->dict: # As in sn-calibration's files
@@ -263,7 +268,7 @@ def calibration_file(self:Match,
 )->Path: # `1_field_calib_ccbv.json`
     "Write the homographies of a half in the form of CALF's files"
     given = self.truth(half)["homography"]
-    frames = np.arange(0, given.shape[0], self.video_fps/fps).round().astype(int)
+    frames = np.arange(0, given.shape[0], self.video_fps/fps).astype(int)
     h,w = self.size
     rows = [[dict(homography=o.ravel().tolist(), confidence=1.)] for o in given[:][frames].astype(float)]
     return write_json(self.path/f"{half}_field_calib_ccbv.json", dict(size=[3, h, w], predictions=rows))

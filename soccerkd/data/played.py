@@ -37,7 +37,7 @@ def play_game(
     shots = [direct(half, seed, h) for h,half in enumerate(play.halves)]
     return Played(play, shots, game_name(play, number, season))
 
-# %% ../../nbs/02_data/13_played.ipynb #0a2804d3
+# %% ../../nbs/02_data/13_played.ipynb #61be51e1
 def game_name(
     play:Play, # A simulated game
     number:int=0, # In its season
@@ -45,7 +45,8 @@ def game_name(
 )->str: # `synthetic/season/2026-08-01 - 15-00 Home 2 - 1 Away`
     "A name for a simulated game"
     day = date(2026, 8, 1)+timedelta(days=int(number))
-    home,away = (o.name for o in play.teams)
+    names = {o.side:o.name for o in play.teams}
+    home,away = names["home"],names["away"]
     events = pd.concat([o.events for o in play.halves])
     goals = events[events.label=="Goal"].team.value_counts()
     score = [int(goals.get(o, 0)) for o in ("home", "away")]

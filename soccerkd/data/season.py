@@ -16,15 +16,15 @@ from ..world.cameras import follow
 from .played import *
 
 # %% auto #0
-__all__ = ['REACH', 'ACTS', 'scene_states', 'scene_features', 'make_season']
+__all__ = ['REACH', 'scene_states', 'scene_features', 'make_season']
 
-# %% ../../nbs/02_data/13a_season.ipynb #ee1f8088
+# %% ../../nbs/02_data/13a_season.ipynb #55364755
 REACH = {main:22., left:16., right:16., far_goal:18., spider:14., line:12., behind:9., inside:9., player:2.5, corner:5.,
     staff:4., "Public":0., "Other":40.} # Metres around its aim that a camera sees well
-ACTS = "kick header throw_in dive fall raise_flag show_card show_board celebrate wait".split()
+_acts = "kick header throw_in dive fall raise_flag show_card show_board celebrate wait".split()
 _cells = np.array([(x, y) for x in (-18, -9, 0, 9, 18) for y in (-9, 0, 9)], float) # Metres from the aim
 
-# %% ../../nbs/02_data/13a_season.ipynb #4cb6bfd7
+# %% ../../nbs/02_data/13a_season.ipynb #6c657180
 def _aims(cameras, who, ball, people):
     "What the cameras look at [N,2]"
     aim = ball[:,:2].copy()
@@ -47,12 +47,12 @@ def _crowding(places, aim, seen):
 
 def _acting(acts, shown, seen):
     "What is done in the picture [N,acts]"
-    res = np.zeros((len(shown), len(ACTS)))
+    res = np.zeros((len(shown), len(_acts)))
     order = np.argsort(shown)
     rising = shown[order]
     for start,end,who,what in acts:
         what = what[0] if isinstance(what, tuple) else what
-        kind = next((i for i,o in enumerate(ACTS) if str(what).startswith(o)), None)
+        kind = next((i for i,o in enumerate(_acts) if str(what).startswith(o)), None)
         if kind is None: continue
         at = order[np.searchsorted(rising, start-.25):np.searchsorted(rising, end+.25)]
         res[at,kind] += seen[at,who]

@@ -129,7 +129,7 @@ def _replays(cut, habit, event, row, until, rng):
         first = False
     if not first: cut.ends_with("logo")
 
-# %% ../../nbs/01a_world/09_broadcast.ipynb #a8308630
+# %% ../../nbs/01a_world/09_broadcast.ipynb #6a3a8027
 def direct(
     half, # A `Half` of `simulate`
     *names, # Name the random numbers, such as seed and number of the half
@@ -138,6 +138,7 @@ def direct(
     rng,cut = rng_for("director", *names),_Cut()
     for pause in rests(half.events, half.seconds): _show_pause(cut, half, *pause, rng)
     if cut.now<half.seconds: _live(cut, half.seconds, rng)
+    if cut.rows: cut.rows[-1]["end"] = half.seconds # A rest too short for a shot
     return _with_people(pd.DataFrame(cut.rows, columns=COLUMNS), half)
 
 # %% ../../nbs/01a_world/09_broadcast.ipynb #2cbfff99
