@@ -355,12 +355,11 @@ def games_of_frames(
     events:pd.DataFrame, # `video`, `time`, `label`, `comment` ("home; visible")
 )->Games: # Sorted by name
     "Games whose halves are videos of a file of labels by frame"
-    parts = videos["video"].str.extract(r"^(?P<game>.+)/(?P<half>[12])$")
-    odd = parts["game"].isna()
-    if odd.any():
-        video = videos["video"][odd].iloc[0]
-        raise SoccerKDError.of(f"video {video!r}", "is no half of a game", "call it league/season/game/1 or /2")
-    halves = parts.assign(video=videos["video"], half=parts["half"].astype("int64"))
+    parts = [re.fullmatch("(.+)/([12])", str(o)) for o in videos["video"]]
+    odd = [o for o,part in zip(videos["video"], parts) if part is None]
+    if odd: raise SoccerKDError.of(f"video {odd[0]!r}", "is no half of a game", "call it league/season/game/1 or /2")
+    halves = pd.DataFrame([o.groups() for o in parts], videos.index, ["game", "half"]).astype(dict(half="int64"))
+    halves["video"] = videos["video"]
     halves["seconds"] = videos["num_frames"]/videos["fps"]
     rows = _team_and_visibility(events).merge(halves[["video", "game", "half"]], on="video")
     labels = dict(list(rows.sort_values(["half", "time"], kind="stable").groupby("game")))

@@ -60,7 +60,7 @@ def strict_json(
 # %% ../../nbs/06_deploy/03_cli.ipynb #24d139a6
 _base = "av torch torchvision fastai sklearn scipy matplotlib safetensors ipywidgets".split()
 _extra_of = dict.fromkeys(_base) | dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "onnx")
-_extra_of |= dict(timm="timm", torchcodec="torchcodec", zarr="bank", optuna="study", accelerate="distrib", ray="ray")
+_extra_of |= dict(cv2="match", timm="timm", torchcodec="torchcodec", zarr="bank", optuna="study", accelerate="distrib", ray="ray")
 
 def missing_part(
     name:str, # Of a module that could not be imported
