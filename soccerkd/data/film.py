@@ -64,9 +64,9 @@ def _acts(self:Crew, times):
     on = [o for o in self.half.acts if o[0]<=times[-1] and o[1]>=times[0]]
     return acts_over(on, times)
 
-# %% ../../nbs/02_data/13b_film.ipynb #da49ae51
-TRUTH = dict(shown=(), shot=(), camera=(7,), homography=(3,3), places=(25,2), there=(25,), boxes=(25,4), joints=(25,17,3),
-    joints_2d=(25,17,2), ball=(3,), ball_2d=(2,)) # What is known of a frame, and its shape
+# %% ../../nbs/02_data/13b_film.ipynb #c9e8d9ec
+TRUTH = dict(shown=(), shot=(), camera=(7,), homography=(3,3), places=(25,2), there=(25,), numbers=(25,), boxes=(25,4), 
+    joints=(25,17,3), joints_2d=(25,17,2), ball=(3,), ball_2d=(2,)) # What is known of a frame, and its shape
 
 class HalfFilm:
     "Frames of the broadcast of a half"
@@ -125,16 +125,15 @@ def pictures(self:HalfFilm,
     for i,camera,people,ball,flight in each:
         yield self.stage.draw(camera, people, ball, flight, moment=int(i)+self.number*10**6)
 
-# %% ../../nbs/02_data/13b_film.ipynb #117f5b94
-FADE,SWEEP = 8,10 # Frames
+# %% ../../nbs/02_data/13b_film.ipynb #67b58673
+FADE,SWEEP = .32,.4 # Seconds
 
 def fade_in(
     picture:np.ndarray, # uint8 [H,W,3]
     last:np.ndarray, # The last picture of the shot before
-    i:int, # Frames since the cut
+    part:float, # How much of the new picture, 0 to 1
 )->np.ndarray: # uint8 [H,W,3]
     "A smooth transition"
-    part = (i+1)/(FADE+1)
     return opencv().addWeighted(picture, part, last, 1-part, 0)
 
 def sweep_logo(
@@ -153,7 +152,7 @@ def sweep_logo(
     cv2.circle(picture, at, h//4, (245, 245, 245), -1, cv2.LINE_AA)
     cv2.circle(picture, at, h//5, tuple(int(o)//2 for o in colour), max(2, h//40), cv2.LINE_AA)
 
-# %% ../../nbs/02_data/13b_film.ipynb #a25679b5
+# %% ../../nbs/02_data/13b_film.ipynb #14de76dc
 @patch
 def draw_shot(self:HalfFilm,
     row:int, # Number of the shot
@@ -167,9 +166,10 @@ def draw_shot(self:HalfFilm,
     last = self._last_picture(row-1) if before=="smooth" else None
     colour = self.stage.kits[0].shirt
     for i,picture in enumerate(self.pictures(view)):
-        if last is not None and i<FADE: picture = fade_in(picture, last, i)
-        if before=="logo" and i<SWEEP: sweep_logo(picture, (i+.5)/SWEEP, colour)
-        if after=="logo" and n-i<=SWEEP: sweep_logo(picture, -(n-i-.5)/SWEEP, colour)
+        since,left = (i+.5)/self.fps,(n-i-.5)/self.fps # Seconds from and to the cuts
+        if last is not None and since<FADE: picture = fade_in(picture, last, since/FADE)
+        if before=="logo" and since<SWEEP: sweep_logo(picture, since/SWEEP, colour)
+        if after=="logo" and left<SWEEP: sweep_logo(picture, -left/SWEEP, colour)
         yield picture
 
 # %% ../../nbs/02_data/13b_film.ipynb #caddced5
@@ -179,7 +179,7 @@ def _last_picture(self:HalfFilm, row):
     view = self.view(row)
     return next(self.pictures(view, slice(-1, None)), None) if len(view.frames) else None
 
-# %% ../../nbs/02_data/13b_film.ipynb #500d8e42
+# %% ../../nbs/02_data/13b_film.ipynb #baa99eb2
 @patch
 def truth(self:HalfFilm,
     row:int, # Number of the shot
@@ -190,12 +190,12 @@ def truth(self:HalfFilm,
     n = len(view.frames)
     res = {k:np.full((n, *s), np.nan, np.float32) for k,s in TRUTH.items()}
     res["shown"],res["shot"] = view.shown.astype(np.float32),np.full(n, row, np.int32)
-    res["there"] = np.zeros((n, 25), bool)
+    res["there"],res["numbers"] = np.zeros((n, 25), bool),np.zeros((n, 25), np.int16)
     res["ball"] = view.ball.astype(np.float32)
     for i in range(n): self._frame_truth(res, i, view)
     return res
 
-# %% ../../nbs/02_data/13b_film.ipynb #09910f6a
+# %% ../../nbs/02_data/13b_film.ipynb #5ba197a3
 @patch
 def _frame_truth(self:HalfFilm, res, i, view):
     "Fill in what is known of one frame"
@@ -205,7 +205,7 @@ def _frame_truth(self:HalfFilm, res, i, view):
     res["camera"][i] = *camera.position,camera.pan,camera.tilt,camera.roll,camera.f
     res["homography"][i] = homography(camera.matrix)
     joints = self.stage.joints(people)
-    res["there"][i,who],res["places"][i,who] = True,people["place"]
+    res["there"][i,who],res["places"][i,who],res["numbers"][i,who] = True,people["place"],people["number"]
     res["joints"][i,who],res["boxes"][i,who] = joints,self.stage.boxes(camera, people)
     res["joints_2d"][i,who] = _pixels(camera, joints)
     res["ball_2d"][i] = _pixels(camera, view.ball[i][None])[0]

@@ -92,12 +92,13 @@ def _weights(n_in, n_features, hidden=256):
     first = rng.normal(0, 1/np.sqrt(n_in/4), (n_in, hidden))
     return first, rng.normal(0, .7, hidden), rng.normal(0, 1/np.sqrt(hidden), (hidden, n_features))
 
-# %% ../../nbs/02_data/13a_season.ipynb #bb2c07e5
+# %% ../../nbs/02_data/13a_season.ipynb #b487a704
 def scene_features(
     states, # [N,D], from `scene_states` at even steps
     fps:float, # Of the states
     n_features:int=512, # Numbers a moment
     noise:float=.35, # Standard deviation, where that of the features is about 1
+    delay:float=.5, # Seconds by which the network is late
     names=(), # Name the random numbers of the game
 )->np.ndarray: # float32 [N,n_features]
     "What a network might say about what a camera shows"
@@ -105,6 +106,8 @@ def scene_features(
     first,bias,second = _weights(states.shape[1], n_features)
     own = rng.normal(0, .25, len(bias))
     smeared = gaussian_filter1d(states, .25*fps, axis=0, mode="nearest")
+    late = round(delay*fps)
+    smeared = np.concatenate([np.repeat(smeared[:1], late, 0), smeared])[:len(states)]
     z = np.maximum(smeared@first+bias+own, 0)@second
     z += rng.normal(0, noise, z.shape)
     return z.astype(np.float32)
@@ -124,7 +127,7 @@ def make_season(
     how = dict(minutes=minutes, rates=rates)
     return Games([_season_game(i, seed, fps, n_features, noise, how) for i in range(n_games)])
 
-# %% ../../nbs/02_data/13a_season.ipynb #c99388fe
+# %% ../../nbs/02_data/13a_season.ipynb #933ea826
 def _check_season(n_games, minutes, fps, n_features):
     "Refuse a season of nothing"
     for k,v in dict(n_games=n_games, minutes=minutes, fps=fps, n_features=n_features).items():
@@ -138,5 +141,5 @@ def _season_game(i, seed, fps, n_features, noise, how):
         story,shots = game.play.halves[half-1],game.shots[half-1]
         times = np.arange(0, story.seconds, 1/fps)
         states = scene_states(story, shots, times)
-        return Track(scene_features(states, fps, n_features, noise, (own,)), fps=fps)
+        return Track(scene_features(states, fps, n_features, noise, names=(own,)), fps=fps)
     return played_game(game, features=features)

@@ -11,7 +11,7 @@ from ..core import rng_for
 from .rates import VISIBLE
 
 # %% auto #0
-__all__ = ['CAMERAS', 'CHANGES', 'HABITS', 'STOPS', 'STARTS', 'COLUMNS', 'Habit', 'rests', 'direct', 'seen', 'moments']
+__all__ = ['CAMERAS', 'HABITS', 'STOPS', 'STARTS', 'COLUMNS', 'Habit', 'rests', 'direct', 'seen', 'moments']
 
 # %% ../../nbs/01a_world/09_broadcast.ipynb #46a49f2d
 main,left,right = (f"Main camera {o}" for o in ("center", "left", "right"))
@@ -20,23 +20,21 @@ corner,behind = "Close-up corner","Close-up behind the goal"
 far_goal,inside = "Main behind the goal","Inside the goal"
 line,spider = "Goal line technology camera","Spider camera"
 
-# %% ../../nbs/01a_world/09_broadcast.ipynb #dac75d17
+# %% ../../nbs/01a_world/09_broadcast.ipynb #0bf530a0
 CAMERAS = (main, player, left, right, line, far_goal, spider, staff, corner, behind, inside, "Public", "Other")
-CHANGES = ("abrupt", "smooth", "logo")
 
-# %% ../../nbs/01a_world/09_broadcast.ipynb #41b8b345
+# %% ../../nbs/01a_world/09_broadcast.ipynb #1f4f4f3c
 @dataclass(frozen=True)
 class Habit:
     "What a director does after an event"
     replay:float # How often it is shown again, 0 to 1
     most:int # Replays at most
     faces:tuple # Close-ups that may come before
-    views:tuple # Cameras of the replays
+    views:tuple # Cameras of the replays; of left and right the one that is near
 
 _near_goal = far_goal,behind,left,right
 HABITS = {
     "Goal":Habit(1., 4, (player, player, "Public", staff), (inside, far_goal, line, spider, left, right)),
-    "Penalty":Habit(1., 3, (player, staff), (far_goal, inside, behind)),
     "Shots on target":Habit(.95, 3, (player,), (*_near_goal, line, inside)),
     "Shots off target":Habit(.95, 3, (player, staff), (*_near_goal, spider)),
     "Foul":Habit(.8, 3, (player, player, staff), (player, left, right, spider)),
@@ -44,11 +42,8 @@ HABITS = {
     "Yellow card":Habit(.9, 3, (player,), (player, left, right)),
     "Red card":Habit(1., 3, (player, staff, "Public"), (player, left, right)),
     "Yellow->red card":Habit(1., 3, (player, staff), (player, left, right)),
-    "Corner":Habit(.1, 1, (corner,), (behind,)),
     "Substitution":Habit(.1, 1, (staff, player), (staff,)),
-    "Ball out of play":Habit(.15, 1, (player, staff, corner, "Public", "Other"), (left, right)),
-    "Clearance":Habit(.1, 1, (player,), (far_goal,)),
-    "Throw-in":Habit(0., 1, (player,), (left,))}
+    "Ball out of play":Habit(.15, 1, (player, staff, corner, "Public", "Other"), (left, right))}
 
 # %% ../../nbs/01a_world/09_broadcast.ipynb #b6616f7a
 STOPS = ("Ball out of play", "Foul", "Offside", "Goal")
@@ -129,11 +124,11 @@ def _replays(cut, habit, event, row, until, rng):
         first = False
     if not first: cut.ends_with("logo")
 
-# %% ../../nbs/01a_world/09_broadcast.ipynb #6a3a8027
+# %% ../../nbs/01a_world/09_broadcast.ipynb #c1be7521
 def direct(
     half, # A `Half` of `simulate`
     *names, # Name the random numbers, such as seed and number of the half
-)->pd.DataFrame: # Shots in order, without gaps: `start end camera replay source until speed link change`
+)->pd.DataFrame: # Shots in order, without gaps: `start end camera replay source until speed link who change`
     "The shots of a half"
     rng,cut = rng_for("director", *names),_Cut()
     for pause in rests(half.events, half.seconds): _show_pause(cut, half, *pause, rng)
@@ -174,12 +169,10 @@ def _show_pause(cut, half, start, end, then, about, rng):
     _faces(cut, habit, back, 8, people, rng)
     if late: cut.show(back, _pick(rng, habit.faces), who=who)
 
-# %% ../../nbs/01a_world/09_broadcast.ipynb #7f870901
-_order = ("Goal", "Red card", "Yellow->red card", "Penalty", "Yellow card", "Shots on target", "Shots off target",
-    "Substitution", "Offside", "Foul", "Corner", "Clearance", "Throw-in", "Ball out of play")
-def _worth(label):
-    "How much a director wants to show it"
-    return len(_order)-_order.index(label) if label in _order else -1
+# %% ../../nbs/01a_world/09_broadcast.ipynb #03e60056
+_order = ("Goal", "Red card", "Yellow->red card", "Yellow card", "Shots on target", "Shots off target", "Substitution",
+    "Offside", "Foul", "Ball out of play") # What a director would rather show stands first
+def _worth(label): return -_order.index(label)
 
 # %% ../../nbs/01a_world/09_broadcast.ipynb #fbb19191
 _play = {main, left, right, far_goal, spider, "Other"}
