@@ -417,6 +417,7 @@ def draw(self:Match)->tuple: # Cause and plan
         plan["kind"] = "Penalty" if u<0 else "Direct free-kick" if near else "Indirect free-kick"
     return cause, plan
 
+# %% ../../nbs/01a_world/06e_causes.ipynb #causesc0
 @patch
 def against_booked(self:Match, team)->int: # The team that is fouled
     "The team whose opponents have somebody who is booked"
@@ -441,6 +442,7 @@ def for_whom(self:Match, cause, left)->int: # A team
     same = .66 if cause in ("Shots on target","Shots off target","Offside") else .5
     return self.team if self.rng.random()<same else 1-self.team
 
+# %% ../../nbs/01a_world/06e_causes.ipynb #causesc1
 @patch
 def run(self:Match, first:int): # The team that kicks off
     "Write the whole half"
